@@ -1,0 +1,1 @@
+"""Training data: readers, pair sampling, augmentation on the device, the input pipeline."""

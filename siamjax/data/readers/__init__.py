@@ -1,0 +1,1 @@
+"""One file per dataset layout; each `read(root)` returns a list of `Track`."""

@@ -1,0 +1,48 @@
+"""Photos with a mask of their object (ECSSD and the like): `images/NAME.jpg`, `masks/NAME.png`."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from siamjax.data.tracks import Picture, Track, list_pictures, read_picture
+
+
+def mask_box(mask: np.ndarray) -> np.ndarray | None:
+    """Give the box float32[4] around the set pixels of a mask [H, W]; None where none is set."""
+    x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
+    return np.asarray([x, y, width, height], np.float32) if width and height else None
+
+
+def read(root: str | Path, images: str = "images", masks: str = "masks") -> list[Track]:
+    """Read photos whose mask shows one object; the target's box is the box of the mask.
+
+    Args:
+        root: folder that holds both.
+        images: folder of the photos.
+        masks: folder of the masks, of the same names; a pixel over 127 belongs to the object.
+
+    Returns:
+        Tracks of one frame sorted by name; photos with an empty mask are left out.
+
+    Raises:
+        ValueError: naming the path: missing folders, a photo without mask, or no
+            photo at all.
+    """
+    root = Path(root)
+    for folder in (root, root / images, root / masks):
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: no such folder")
+    found = {path.stem: path for path in list_pictures(root / masks)}
+    tracks = []
+    for path in list_pictures(root / images):
+        if path.stem not in found:
+            raise ValueError(f"{path}: no mask of this name in {root / masks}")
+        mask = read_picture(found[path.stem])[..., 0] > 127
+        box = mask_box(mask)
+        if box is not None:
+            size = (mask.shape[1], mask.shape[0])
+            tracks.append(Track(path.stem, Picture(path), box[None], None, None, size))
+    if not tracks:
+        raise ValueError(f"{root / images}: no photo with an object in its mask")
+    return tracks

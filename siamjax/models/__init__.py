@@ -1,0 +1,1 @@
+"""Networks: layers, backbones and heads. They know nothing of frames, boxes or files."""

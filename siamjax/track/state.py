@@ -1,0 +1,28 @@
+"""What every tracker's step returns."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Bool, Float
+
+from siamjax.typing import AnyArray, Array
+
+
+class Out(NamedTuple):
+    """The result for one target in one frame."""
+
+    box: Float[AnyArray, "*n 4"]
+    """(x, y, width, height), frame pixels; NaN where not valid."""
+    score: Float[AnyArray, "*n"]
+    """0..1; its meaning is the family's own."""
+    valid: Bool[AnyArray, "*n"]
+    """False when the target was never given a usable box or the state is not finite."""
+
+
+def usable(box: Float[AnyArray, "4"], height: int, width: int) -> Bool[Array, ""]:
+    """Tell whether a box can be tracked: finite, with both sides above zero, touching the frame."""
+    box = jnp.asarray(box)
+    end = box[:2] + box[2:]
+    limit = jnp.array([width, height], box.dtype)
+    inside = jnp.all((end > 0) & (box[:2] < limit))
+    return jnp.all(jnp.isfinite(box)) & jnp.all(box[2:] > 0) & inside

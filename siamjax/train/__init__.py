@@ -1,0 +1,1 @@
+"""Training: a pure step, schedules, recipes, checkpoints and the loop that joins them."""

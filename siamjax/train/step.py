@@ -1,0 +1,139 @@
+"""One training step as a pure function: augment, differentiate, guard, update.
+
+The same function runs under `jit` (one device, or a batch sharded by `NamedSharding`), `shard_map`
+and `pmap`; it knows nothing of devices but the name of the axis it is mapped over.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from siamjax.train import freeze
+from siamjax.typing import Array, Params, Variables
+
+Batch = Mapping[str, Any]
+Metrics = dict[str, Array]
+
+
+class Trainable(Protocol):
+    """What training asks of a tracker.
+
+    `loss` is called as `loss(params, stats, batch, key, train=True)` and, where the step is mapped
+    over devices, with `axis_name=` besides; then its value must be the loss of the whole batch and
+    its gradient such that the mean over the devices is right, as `siamjax.losses` returns it.
+    """
+
+    def init_variables(self, key: Any) -> Variables: ...
+
+    @property
+    def loss(self) -> Callable[..., tuple[Array, tuple[Any, Mapping[str, Any]]]]: ...
+
+
+class TrainState(NamedTuple):
+    """All that changes during training.
+
+    Attributes:
+        params: what is differentiated.
+        stats: running statistics (`batch_stats`).
+        opt_state: the optimiser's state.
+        step: number of batches consumed, int32[]; skipped updates count.
+        ema: running average of `params`, or None.
+    """
+
+    params: Params
+    stats: Params
+    opt_state: Any
+    step: Any
+    ema: Params | None = None
+
+
+Step = Callable[[TrainState, Batch, Any], tuple[TrainState, Metrics]]
+
+
+def init_state(
+    variables: Variables, optimizer: optax.GradientTransformation, *, ema: bool = False
+) -> TrainState:
+    """Start training from `variables`."""
+    params = variables["params"]
+    return TrainState(
+        params=params,
+        stats=variables.get("batch_stats", {}),
+        opt_state=optimizer.init(params),
+        step=jnp.zeros((), jnp.int32),
+        ema=params if ema else None,
+    )
+
+
+def make_step(
+    tracker: Trainable,
+    optimizer: optax.GradientTransformation,
+    augment: Callable[[Any, Batch], Batch] | None = None,
+    axis_name: str | None = None,
+    *,
+    ema_decay: float = 0.0,
+    frozen: Sequence[str] = (),
+) -> Step:
+    """Build `step(state, batch, key) -> (state, metrics)`.
+
+    Args:
+        tracker: its `loss` is minimised.
+        optimizer: an optax chain, gradient clipping included.
+        augment: `(key, batch) -> batch` on the device; randomness comes from `key` and
+            `batch["index"]` alone, so it does not depend on how the batch is split.
+        axis_name: axis of `shard_map` or `pmap` over which the batch is split.
+        ema_decay: decay of the running average in `state.ema`.
+        frozen: patterns of parameter paths that are not trained (`siamjax.train.freeze`).
+
+    Returns:
+        The step. `key` is the same at every step. Metrics, float32[]: loss, grad_norm (before
+        clipping), skipped (1 where loss or gradient was not finite: then only `step` moves), and
+        those of the tracker.
+    """
+    named = {} if axis_name is None else {"axis_name": axis_name}
+
+    def step(state: TrainState, batch: Batch, key: Any) -> tuple[TrainState, Metrics]:
+        if augment is not None:
+            batch = augment(key, batch)
+        key = jax.random.fold_in(key, state.step)
+        params = state.params
+        if axis_name is not None:
+            # Without this, shard_map sums the gradient over devices before the mean below.
+            params = jax.lax.pcast(params, axis_name, to="varying")
+
+        def objective(params):
+            return tracker.loss(
+                freeze.stop(params, frozen), state.stats, batch, key, train=True, **named
+            )
+
+        (loss, (stats, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(params)
+        metrics = {name: jnp.asarray(value, jnp.float32) for name, value in metrics.items()}
+        if axis_name is not None:
+            loss, grads, metrics = jax.lax.pmean((loss, grads, metrics), axis_name)
+            stats = jax.tree.map(lambda leaf: _agree(leaf, axis_name), stats)
+        norm = optax.tree.norm(grads)
+        finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = state.ema
+        if ema is not None:
+            ema = jax.tree.map(lambda old, new: old + (1 - ema_decay) * (new - old), ema, params)
+        moved = TrainState(params, stats, opt_state, state.step, ema)
+        kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, state)
+        metrics |= {
+            "loss": loss,
+            "grad_norm": norm,
+            "skipped": jnp.where(finite, 0.0, 1.0),
+        }
+        return kept._replace(step=state.step + 1), metrics
+
+    return step
+
+
+def _agree(leaf: Array, axis_name: str) -> Array:
+    """Make a running statistic equal on all devices: the mean; counters the largest."""
+    if jnp.issubdtype(leaf.dtype, jnp.floating):
+        return jax.lax.pmean(leaf, axis_name)
+    return jax.lax.pmax(leaf, axis_name)
