@@ -111,7 +111,7 @@ def check_frame(frame: AnyArray, name: str = "frame") -> None:
 def crop(
     frame: UInt8[AnyArray, "H W 3"],
     center: Float[AnyArray, "2"],
-    side: Float[AnyArray, ""] | float,
+    side: Float[AnyArray, ""] | int | float,
     size: int,
     fill: Num[AnyArray, "3"],
     window: Window = "pysot",
@@ -185,7 +185,7 @@ def _unpack(words):
 def sample(
     image: Num[AnyArray, "H W 3"],
     center: Float[AnyArray, "2"],
-    side: Float[AnyArray, "2"] | Float[AnyArray, ""] | float,
+    side: Float[AnyArray, "2"] | Float[AnyArray, ""] | int | float,
     size: int,
     fill: Num[AnyArray, "3"],
 ) -> Float[Array, "size size 3"]:

@@ -4,6 +4,8 @@ Frames are `uint8[H, W, 3]` RGB and are not changed: every function answers with
 Boxes are (x, y, width, height) in frame pixels. Needs no screen and no plotting library.
 """
 
+import os
+import sys
 from collections import deque
 from collections.abc import Sequence
 
@@ -16,7 +18,7 @@ from siamjax.typing import AnyArray
 PALETTE = (
     (255, 176, 0),
     (64, 176, 255),
-    (240, 80, 150),
+    (220, 50, 130),
     (60, 210, 150),
     (150, 110, 255),
     (250, 235, 90),
@@ -66,7 +68,7 @@ def boxes(
     """
     canvas = np.array(frame, order="C")
     placed = np.asarray(boxes, np.float64)
-    found = np.ones(len(placed), bool) if valid is None else np.asarray(valid)
+    found = np.ones(len(placed), bool) if valid is None else np.array(valid, bool)
     for n, box in enumerate(placed):
         if not np.isfinite(box).all() or min(box[2:]) < 0:
             continue
@@ -75,7 +77,9 @@ def boxes(
         if labels is not None:
             text = labels[n]
         else:
-            text = _label(n, len(placed), None if scores is None else float(scores[n]), found[n])
+            text = _label(
+                n, len(placed), None if scores is None else float(scores[n]), bool(found[n])
+            )
         if text:
             _plate(canvas, box, text, shade)
     return canvas
@@ -172,10 +176,10 @@ class Overlay:
     ) -> UInt8[np.ndarray, "H W 3"]:
         """Draw trails, boxes and labels; a lost target keeps its last box, grey and dashed."""
         now = np.asarray(placed, np.float64)
-        known = np.isfinite(now).all(axis=1)
-        shown = now if self._last is None else np.where(known[:, None], now, self._last)
+        known = np.all(np.isfinite(now), axis=1, keepdims=True)
+        shown = now if self._last is None else np.where(known, now, self._last)
         self._last = shown
-        found = np.asarray(valid) & known
+        found = np.asarray(valid) & known[:, 0]
         centers = np.where(found[:, None], now[:, :2] + now[:, 2:] / 2, np.nan)
         self._past.append(centers)
         canvas = np.array(frame, order="C")
@@ -275,6 +279,8 @@ def _plate(canvas: np.ndarray, box: np.ndarray, text: str, shade: Color) -> None
 
 def _draw_trail(canvas: np.ndarray, centers: np.ndarray, shade: Color) -> None:
     line = line_width(*canvas.shape[:2])
+    if not np.isfinite(centers).any() or max(np.nanmax(centers, 0) - np.nanmin(centers, 0)) < 2:
+        return  # a target at rest leaves no trail
     limit = 3 * max(canvas.shape)
     for n in range(len(centers) - 1):
         pair = centers[n : n + 2]
@@ -293,3 +299,42 @@ def _draw_trail(canvas: np.ndarray, centers: np.ndarray, shade: Color) -> None:
         cv2.line(layer, first, last, shade, line, cv2.LINE_AA, _SHIFT)
         alpha = 0.85 * (n + 1) / (len(centers) - 1)
         view[:] = cv2.addWeighted(layer, alpha, view, 1 - alpha, 0)
+
+
+class Window:
+    """A window on the screen, where OpenCV's GUI build and a screen are there.
+
+    Raises:
+        ValueError: there is no screen or no GUI build; names the remedy.
+    """
+
+    def __init__(self, title: str = "siamjax") -> None:
+        if sys.platform == "linux" and not (
+            os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+        ):
+            # OpenCV's Qt would end the process here, so this is asked first.
+            raise ValueError("show: there is no screen (DISPLAY is not set); leave --show out")
+        try:
+            cv2.namedWindow(title, cv2.WINDOW_NORMAL)
+        except cv2.error:
+            raise ValueError(
+                "show: this OpenCV is built without windows; install the other build: "
+                "pip uninstall opencv-python-headless && pip install opencv-python"
+            ) from None
+        self._title = title
+
+    def show(self, frame: UInt8[np.ndarray, "H W 3"]) -> bool:
+        """Show an RGB frame; answers False when q or Escape was pressed or the window closed."""
+        cv2.imshow(self._title, frame[..., ::-1])
+        key = cv2.waitKey(1) & 0xFF
+        visible = cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1
+        return key not in (27, ord("q")) and visible
+
+    def ask_boxes(self, frame: UInt8[np.ndarray, "H W 3"]) -> list[list[float]]:
+        """Let boxes be drawn by mouse: Enter after each, Escape after the last."""
+        drawn = cv2.selectROIs(self._title, np.ascontiguousarray(frame[..., ::-1]), False)
+        return [[float(side) for side in box] for box in drawn]
+
+    def close(self) -> None:
+        """Close the window."""
+        cv2.destroyWindow(self._title)

@@ -83,7 +83,7 @@ def to_one_based(box: AnyArray) -> AnyArray:
     return _library(box).concatenate([box[..., :2] + 1, box[..., 2:]], axis=-1)
 
 
-def context_side(size: AnyArray, amount: float = 0.5) -> AnyArray:
+def context_side(size: AnyArray, amount: int | float = 0.5) -> AnyArray | np.floating:
     """Give the side of the square exemplar window around targets, in frame pixels.
 
     side = sqrt((w + p) * (h + p)), p = amount * (w + h)
@@ -102,14 +102,14 @@ def context_side(size: AnyArray, amount: float = 0.5) -> AnyArray:
     return _library(size).sqrt((width + context) * (height + context))
 
 
-def area(box: AnyArray) -> AnyArray:
+def area(box: AnyArray) -> AnyArray | np.floating:
     """Give the areas of boxes, in square pixels; negative sides count as zero."""
     _last_is_four("box", box)
     sides = _library(box).maximum(box[..., 2:], 0)
     return sides[..., 0] * sides[..., 1]
 
 
-def iou(a: AnyArray, b: AnyArray) -> AnyArray:
+def iou(a: AnyArray, b: AnyArray) -> AnyArray | np.floating:
     """Give the intersection over union of boxes, pair by pair.
 
     Args:
@@ -129,7 +129,9 @@ def iou(a: AnyArray, b: AnyArray) -> AnyArray:
     return intersection / xp.where(union == 0, xp.ones_like(union), union)
 
 
-def clip(box: AnyArray, width: float | AnyArray, height: float | AnyArray) -> AnyArray:
+def clip(
+    box: AnyArray, width: int | float | AnyArray, height: int | float | AnyArray
+) -> AnyArray:
     """Cut boxes to `[0, width] x [0, height]`; a box outside becomes empty at the edge."""
     xp = _library(box)
     corners = to_corners(box)

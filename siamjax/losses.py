@@ -9,7 +9,7 @@ the devices (`jax.lax.pmean`) is the gradient of the whole batch. No collective 
 so `pmap` and `shard_map` (with or without its check of varying values) agree.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +23,11 @@ Labels = Shaped[AnyArray, "..."]
 
 def logistic_labels(
     size: int,
-    stride: float,
+    stride: float | int,
     center: Float[AnyArray, "2"] | None = None,
     *,
-    r_pos: float = 16.0,
-    r_neg: float = 0.0,
+    r_pos: float | int = 16.0,
+    r_neg: float | int = 0.0,
     distance: Literal["block", "euclidean"] = "block",
 ) -> Float[Array, "{size} {size}"]:
     """Label response cells by their distance to the target's centre.
@@ -69,7 +69,7 @@ def logistic_labels(
 
 
 def balanced(
-    logits: Logits, labels: Labels, *, neg_weight: float = 1.0, axis_name: str | None = None
+    logits: Logits, labels: Labels, *, neg_weight: float | int = 1.0, axis_name: str | None = None
 ) -> Scalar:
     """Binary cross-entropy, positives and negatives weighing equally.
 
@@ -100,7 +100,7 @@ def balanced(
 
 
 def focal(
-    logits: Logits, labels: Labels, *, gamma: float = 2.0, axis_name: str | None = None
+    logits: Logits, labels: Labels, *, gamma: float | int = 2.0, axis_name: str | None = None
 ) -> Scalar:
     """Focal loss, normalised by the mean of its own weights.
 
@@ -118,36 +118,37 @@ def focal(
     """
     logits, labels = _pair(logits, labels)
     log_p, log_q = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
-    positive, negative = jnp.exp(gamma * log_q), jnp.exp(gamma * log_p)
-    loss = -(labels * positive * log_p + (1 - labels) * negative * log_q).sum()
-    weight = (labels * positive + (1 - labels) * negative).sum()
+    positive = jnp.where(labels > 0, gamma * log_q, -jnp.inf)
+    negative = jnp.where(labels < 1, gamma * log_p, -jnp.inf)
+    # A common factor cancels; without it the weights of well classified cells all vanish.
+    largest = jax.lax.stop_gradient(jnp.maximum(positive, negative).max())
+    if axis_name is not None:
+        largest = jax.lax.pmax(largest, axis_name)
+    positive = labels * jnp.exp(positive - largest)
+    negative = (1 - labels) * jnp.exp(negative - largest)
+    loss = -(positive * log_p + negative * log_q).sum()
+    weight = (positive + negative).sum()
     # d(L / W) = (dL - (L / W) dW) / W, with L and W taken over all devices.
-    whole = jnp.maximum(_total(weight, axis_name), jnp.finfo(logits.dtype).tiny)
+    whole = _total(weight, axis_name)
     ratio = _total(loss, axis_name) / whole
     return _everywhere((loss - ratio * (weight - jax.lax.stop_gradient(weight))) / whole, axis_name)
 
 
-class GhmState(NamedTuple):
-    """Running number of cells per bin of gradient length, float32[bins]."""
-
-    count: Float[Array, " bins"]
-
-
-def ghm_init(bins: int = 30) -> GhmState:
-    """Start the running counts of `ghm` at zero."""
+def ghm_init(bins: int = 30) -> Float[Array, "{bins}"]:
+    """Start the running counts of `ghm`, cells per bin of gradient length, at zero."""
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
-    return GhmState(jnp.zeros(bins, jnp.float32))
+    return jnp.zeros(bins, jnp.float32)
 
 
 def ghm(
     logits: Logits,
     labels: Labels,
-    state: GhmState,
+    state: Float[AnyArray, " bins"],
     *,
-    momentum: float = 0.5,
+    momentum: float | int = 0.5,
     axis_name: str | None = None,
-) -> tuple[Scalar, GhmState]:
+) -> tuple[Scalar, Float[Array, " bins"]]:
     """Gradient-harmonised classification loss (GHM-C).
 
     Cells are binned by their gradient's length |sigmoid(logit) - label|; a cell weighs the inverse
@@ -167,20 +168,22 @@ def ghm(
     siamfc-pytorch's `GHMCLoss` scaling of the weights.
     """
     logits, labels = _pair(logits, labels)
-    bins = state.count.shape[0]
+    bins = state.shape[0]
     edges = jnp.arange(1, bins, dtype=jnp.float32) / bins
     length = jnp.abs(jax.lax.stop_gradient(jax.nn.sigmoid(logits)) - labels)
     index = jnp.searchsorted(edges, length, side="right")
     count = _total(jnp.zeros(bins).at[index.reshape(-1)].add(1.0), axis_name)
-    running = jnp.where(count > 0, momentum * state.count + (1 - momentum) * count, state.count)
+    running = jnp.where(
+        count > 0, momentum * jnp.asarray(state) + (1 - momentum) * count, jnp.asarray(state)
+    )
     inverse = jnp.where(count > 0, 1 / jnp.where(count > 0, running, 1), 0)
     weight = inverse[index] / jnp.maximum((count * inverse).sum(), jnp.finfo(jnp.float32).tiny)
     loss = _everywhere((weight * _cross_entropy(logits, labels)).sum(), axis_name)
-    return loss, GhmState(running)
+    return loss, running
 
 
 def ohnm(
-    logits: Logits, labels: Labels, *, neg_ratio: float = 3.0, axis_name: str | None = None
+    logits: Logits, labels: Labels, *, neg_ratio: float | int = 3.0, axis_name: str | None = None
 ) -> Scalar:
     """Binary cross-entropy over the positives and the hardest negatives.
 

@@ -5,16 +5,15 @@ their time in seconds. The only place of PyAV; pictures are read by OpenCV.
 """
 
 import contextlib
-import errno
 import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import av
 import av.container
@@ -59,7 +58,7 @@ class VideoInfo:
     count: int | None
 
 
-def frames(source: Source, *, start: int = 0) -> Iterator[Frame]:
+def frames(source: Source, *, start: int = 0) -> Generator[Frame, None, None]:
     """Yield the frames of a video file, a picture, a picture folder, a webcam or a stream.
 
     Frames that change size in mid-clip are yielded as they are. A truncated or damaged file
@@ -128,7 +127,7 @@ class VideoWriter:
         OSError: the file cannot be written.
     """
 
-    def __init__(self, path: str | Path, rate: float, *, quality: int = 20) -> None:
+    def __init__(self, path: str | Path, rate: float | int, *, quality: int = 20) -> None:
         if not 0 < rate < float("inf"):
             raise ValueError(f"rate: expected frames per second > 0, got {rate}")
         self.path = Path(path)
@@ -194,16 +193,15 @@ class VideoWriter:
             if failure is None:
                 _index_in_front(self._partial, indexed)
                 os.replace(indexed, self._partial)
-        except (OSError, FFmpegError) as error:
-            if getattr(error, "errno", None) != errno.ENOSPC:
-                raise
+        except OSError:
+            pass  # no room for a second copy: the fragmented form stays
         finally:
             indexed.unlink(missing_ok=True)
             os.replace(self._partial, self.path)
         if failure is not None:
             raise OSError(failure.errno, failure.strerror, str(self.path)) from None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "VideoWriter":
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -249,7 +247,7 @@ def _read_picture(path: Path) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _pictures(paths: list[Path], start: int) -> Iterator[Frame]:
+def _pictures(paths: list[Path], start: int) -> Generator[Frame, None, None]:
     if start >= len(paths):
         raise ValueError(_beyond(start, len(paths), str(paths[0].parent)))
     for index in range(start, len(paths)):
@@ -320,7 +318,7 @@ def _upright(frame: av.VideoFrame) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def _decoded(name: str, start: int) -> Iterator[Frame]:
+def _decoded(name: str, start: int) -> Generator[Frame, None, None]:
     with _open(name) as container:
         stream = _video_stream(container, name)
         endless = is_live(name) or ("://" in name and not container.duration)
@@ -387,7 +385,7 @@ def _ends_early(
     end: float,
 ) -> bool:
     """Tell whether frames are missing: fewer than stated and, edit lists apart, not shown."""
-    slack = 2 / _rate(stream)
+    slack = max(2 / _rate(stream), 0.25)  # seconds: the last frame may be shown for longer
     if stream.frames:
         if count >= stream.frames:
             return False
@@ -395,7 +393,7 @@ def _ends_early(
             return True
         return end + slack < float(stream.duration * stream.time_base)
     if container.duration and len(container.streams) == 1:
-        return end + max(slack, 0.5) < container.duration / av.time_base
+        return end + slack < container.duration / av.time_base
     return False
 
 

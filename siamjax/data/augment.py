@@ -7,6 +7,7 @@ brightness, contrast and stretch per axis are additions.
 """
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -87,6 +88,17 @@ def window(
     return jnp.asarray(box[:2]) + (box[2:] - 1) / 2 + shift, size * scale * stretch
 
 
+def _near(image, center, size, config):
+    """Cut the part of the image that the window can reach, to sample from less; and its corner."""
+    reach = math.ceil(size * (1 + config.scale) * (1 + config.stretch)) + 3
+    lengths = [min(reach, length) for length in image.shape[:2]]
+    first = jnp.floor(center - (reach - 1) / 2).astype(jnp.int32)
+    top = jnp.clip(first[1], 0, image.shape[0] - lengths[0])
+    left = jnp.clip(first[0], 0, image.shape[1] - lengths[1])
+    part = jax.lax.dynamic_slice(image, (top, left, 0), (*lengths, 3))
+    return part, jnp.stack([left, top]).astype(jnp.float32)
+
+
 def color_offset(key: Key[Array, ""], config: Augment) -> Float[Array, "3"]:
     """Draw PySOT's colour offset (RGB, grey levels), zero with probability 1 - `color`."""
     chance_key, offset_key = jax.random.split(key)
@@ -162,7 +174,8 @@ def augment(
     box = jnp.asarray(box)
     center, side = window(keys[0], box, size, config)
     fill = jnp.mean(image.astype(jnp.float32), axis=(0, 1))
-    out = sample(image, center, side, size, fill)
+    part, corner = _near(image, center, size, config)
+    out = sample(part, center - corner, side, size, fill)
     sides = box[2:] * (size / side)
     middle = (box[:2] + (box[2:] - 1) / 2 - center) * (size / side) + (size - 1) / 2
     start = middle - (sides - 1) / 2

@@ -63,9 +63,7 @@ class Cache:
             self._entries.move_to_end(key)
             return entry[0]
 
-    def get(
-        self, key: Hashable, make: Callable[[], Sequence[np.ndarray]]
-    ) -> Sequence[np.ndarray]:
+    def get(self, key: Hashable, make: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
         """Give the frames of `key`, calling `make` where they are not kept.
 
         Args:

@@ -14,8 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
-from siamjax.data.tracks import Track
-from siamjax.typing import Frame
+from siamjax.data.tracks import Frame, Track
 
 ATTEMPTS = 100
 
@@ -66,8 +65,8 @@ class Filter:
 
 # siamfc-pytorch, datasets.py (REFERENCE 1.8): what it accepts of GOT-10k.
 SIAMFC_FILTER = Filter(
-    min_area=20, min_side=20, max_side=500, min_relative=0.01, max_relative=0.5,
-    min_aspect=0.25, max_aspect=4, min_cover=0.3,
+    min_area=20.0, min_side=20.0, max_side=500.0, min_relative=0.01, max_relative=0.5,
+    min_aspect=0.25, max_aspect=4.0, min_cover=0.3,
 )  # fmt: skip
 
 
@@ -165,7 +164,8 @@ def _draw_track(
             return source, source.tracks[chosen], frames
     names = ", ".join(repr(source.name) for source in sources)
     raise ValueError(
-        f"sources: {ATTEMPTS} tracks drawn in a row from {names} have no box that the filter accepts"
+        f"sources: {ATTEMPTS} tracks drawn in a row from {names} have no box that the filter"
+        " accepts"
     )
 
 

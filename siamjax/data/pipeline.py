@@ -7,7 +7,7 @@ imported when the first batch is asked for.
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,7 +49,7 @@ class Batches:
         self._next = start
         self._iterator: Iterator[tuple[Batch, list[str]]] | None = None
 
-    def __iter__(self) -> Self:
+    def __iter__(self) -> "Batches":
         return self
 
     def __next__(self) -> Batch:
@@ -126,7 +126,7 @@ class Batches:
 
 def batches(
     sources: Sequence[pairs.Source],
-    config: pairs.PairConfig = pairs.PairConfig(),
+    config: pairs.PairConfig | None = None,
     *,
     batch_size: int,
     seed: int = 0,
@@ -138,7 +138,7 @@ def batches(
 
     Args:
         sources: where pairs are drawn from.
-        config: sizes of the crops, probability of negative pairs.
+        config: sizes of the crops, probability of negative pairs; None for the defaults.
         batch_size: B, pairs of one global batch, over all hosts.
         seed: of the run.
         start: global sample index of the first pair.
@@ -168,4 +168,5 @@ def batches(
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
     if threads < 1:
         raise ValueError(f"threads: expected at least 1, got {threads}")
+    config = pairs.PairConfig() if config is None else config
     return Batches(sources, config, batch_size, seed, start, threads, shard)

@@ -6,16 +6,18 @@ NaN where the target is absent. Decoded frames are shared through `siamjax.data.
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from siamjax.data import cache
-from siamjax.typing import Frame
+
+Frame = UInt8[np.ndarray, "H W 3"]
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"})
@@ -137,7 +139,7 @@ class PictureFolder:
             yield read_picture(path)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _measure_video(path: Path) -> tuple[int, int]:
     """Give (frames, decoded bytes) of a video; counts by decoding where its header is silent."""
     from siamjax import video
@@ -241,12 +243,11 @@ class Track:
         return width, height
 
 
-def check_counts(where: Path, frames: int, boxes: int | Sequence[object]) -> None:
+def check_counts(where: Path, frames: int, boxes: int) -> None:
     """Refuse a sequence whose frames and annotations differ in number.
 
     Raises:
         ValueError: naming `where` and both counts.
     """
-    count = boxes if isinstance(boxes, int) else len(boxes)
-    if frames != count:
-        raise ValueError(f"{where}: {frames} frames but {count} annotations; expected as many")
+    if frames != boxes:
+        raise ValueError(f"{where}: {frames} frames but {boxes} annotations; expected as many")

@@ -29,7 +29,9 @@ def stop(params: Any, frozen: Sequence[str]) -> Any:
 
     Nothing is computed for them, and they do not enter the gradient's norm.
     """
-    return _by_path(params, lambda name, leaf: jax.lax.stop_gradient(leaf) if _any(frozen, name) else leaf)
+    return _by_path(
+        params, lambda name, leaf: jax.lax.stop_gradient(leaf) if _any(frozen, name) else leaf
+    )
 
 
 def multipliers(params: Any, rules: Rules) -> Any:
@@ -46,12 +48,16 @@ def scale_by_path(rules: Rules) -> optax.GradientTransformation:
     Put last in a chain it multiplies the learning rate; a factor of 0 holds a parameter exactly.
     """
 
+    def init(params):
+        del params
+        return optax.EmptyState()
+
     def update(updates, state, params=None):
         del params
         factors = multipliers(updates, rules)
         return jax.tree.map(lambda one, factor: one * factor, updates, factors), state
 
-    return optax.GradientTransformation(lambda _: optax.EmptyState(), update)
+    return optax.GradientTransformation(init, update)
 
 
 def decayed(params: Any) -> Any:
@@ -81,4 +87,6 @@ def _any(patterns: Sequence[str], name: str) -> bool:
 
 
 def _by_path(tree: Any, function: Callable[[str, Any], Any]) -> Any:
-    return jax.tree_util.tree_map_with_path(lambda path, leaf: function(path_name(path), leaf), tree)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: function(path_name(path), leaf), tree
+    )

@@ -51,7 +51,7 @@ class Exponential:
         table = jnp.asarray(self.table(), jnp.float32)
         _check(steps)
         epoch_steps = math.ceil(steps / self.epochs)
-        return lambda step: table[jnp.minimum(step // epoch_steps, self.epochs - 1)]
+        return lambda step: table[jnp.minimum(jnp.asarray(step) // epoch_steps, self.epochs - 1)]
 
 
 @dataclass(frozen=True)

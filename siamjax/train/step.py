@@ -5,7 +5,7 @@ and `pmap`; it knows nothing of devices but the name of the axis it is mapped ov
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ Batch = Mapping[str, Any]
 Metrics = dict[str, Array]
 
 
+@runtime_checkable
 class Trainable(Protocol):
     """What training asks of a tracker.
 
@@ -112,11 +113,11 @@ def make_step(
         metrics = {name: jnp.asarray(value, jnp.float32) for name, value in metrics.items()}
         if axis_name is not None:
             loss, grads, metrics = jax.lax.pmean((loss, grads, metrics), axis_name)
-            stats = jax.tree.map(lambda leaf: _agree(leaf, axis_name), stats)
+            stats = _agree(stats, axis_name)
         norm = optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(norm)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params = jax.tree.map(jnp.add, state.params, updates)
         ema = state.ema
         if ema is not None:
             ema = jax.tree.map(lambda old, new: old + (1 - ema_decay) * (new - old), ema, params)
@@ -132,8 +133,11 @@ def make_step(
     return step
 
 
-def _agree(leaf: Array, axis_name: str) -> Array:
-    """Make a running statistic equal on all devices: the mean; counters the largest."""
-    if jnp.issubdtype(leaf.dtype, jnp.floating):
-        return jax.lax.pmean(leaf, axis_name)
-    return jax.lax.pmax(leaf, axis_name)
+def _agree(stats: Params, axis_name: str) -> Params:
+    """Make running statistics equal on all devices: the mean; counters the largest."""
+
+    def one(leaf: Array) -> Array:
+        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return jax.lax.pmean(leaf, axis_name) if floating else jax.lax.pmax(leaf, axis_name)
+
+    return jax.tree.map(one, stats)

@@ -26,22 +26,30 @@ LEAVES = {
     "count": "num_batches_tracked",
 }
 
+_INWARD = {"conv": (2, 3, 1, 0), "dense": (1, 0)}  # PyTorch's axes, in linen's order
+_OUTWARD = {"conv": (3, 2, 0, 1), "dense": (1, 0)}
+
 
 class Family(NamedTuple):
     """The PyTorch names of one family of networks.
 
     `rules`: pairs (pattern, replacement) on a linen module's path (`backbone/conv1/bn`); the first
     pattern that matches all of it gives the PyTorch module. `ignored`: a pattern of PyTorch names
-    that such checkpoints hold and the network does not use.
+    that such checkpoints hold and the network does not use. `own`: a pattern of paths in the
+    variables that have no counterpart in PyTorch and start as zeros.
     """
 
     name: str
     rules: tuple[tuple[str, str], ...]
     ignored: str = r"(?!)"
+    own: str = r"(?!)"
 
 
 class Entry(NamedTuple):
-    """One array: its PyTorch name and shape, its path in the variables, how to convert it."""
+    """One array: its PyTorch name and shape, its path in the variables, how to convert it.
+
+    `kind` is "conv", "dense", "count", "same", or "own" for an array without PyTorch name.
+    """
 
     key: str
     path: str
@@ -104,6 +112,9 @@ def entries(shapes: Mapping[str, jax.ShapeDtypeStruct], family: Family) -> list[
     """
     result: dict[str, Entry] = {}
     for path, leaf in shapes.items():
+        if re.match(family.own, path):
+            result[path] = Entry(path, path, "own", tuple(leaf.shape), np.dtype(leaf.dtype))
+            continue
         _, *module, last = path.split("/")
         key = f"{_module('/'.join(module), family)}.{LEAVES.get(last, last)}"
         kind, shape = "same", tuple(leaf.shape)
@@ -150,8 +161,8 @@ def mismatch(
 
 
 def optional_keys(table: list[Entry]) -> frozenset[str]:
-    """Names that may be absent: `num_batches_tracked`, which old PyTorch did not write."""
-    return frozenset(entry.key for entry in table if entry.kind == "count")
+    """Names that may be absent: `num_batches_tracked`, not written by old PyTorch, and own ones."""
+    return frozenset(entry.key for entry in table if entry.kind in ("count", "own"))
 
 
 def describe_mismatch(state_dict: Mapping[str, Any], table: list[Entry], family: Family) -> str:
@@ -177,18 +188,20 @@ def to_variables(state_dict: Mapping[str, Any], table: list[Entry]) -> dict[str,
     """
     flat = {}
     for entry in table:
-        if entry.key not in state_dict:
-            flat[entry.path] = jnp.zeros((), entry.dtype)
+        if entry.key not in state_dict or entry.kind == "own":
+            flat[entry.path] = jnp.zeros(entry.shape, entry.dtype)
             continue
         array = np.asarray(state_dict[entry.key])
         whole = np.issubdtype(array.dtype, np.integer)
         if (entry.kind == "count") != whole or array.dtype.kind in "bcSUO":
             raise ValueError(f"{entry.key} has dtype {array.dtype}, expected {entry.dtype}")
-        if not whole and not np.isfinite(array.astype(np.float32)).all():
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+            array = array.astype(array.dtype if whole else np.float32, copy=False)
+        if not np.isfinite(array).all():
             raise ValueError(f"{entry.key} holds NaN or infinite values")
         if whole and int(array) not in range(2**31):
             raise ValueError(f"{entry.key} is {int(array)}, expected 0 to {2**31 - 1}")
-        axes = {"conv": (2, 3, 1, 0), "dense": (1, 0)}.get(entry.kind)
+        axes = _INWARD.get(entry.kind)
         array = array if axes is None else array.transpose(axes)
         flat[entry.path] = jnp.asarray(array.astype(entry.dtype))
     return unflatten(flat, ("params", "batch_stats"))
@@ -202,19 +215,21 @@ def to_state_dict(variables: Variables, table: list[Entry]) -> dict[str, np.ndar
     """
     flat = flatten(variables)
     shapes = {path: tuple(np.shape(leaf)) for path, leaf in flat.items()}
-    back = {"conv": (2, 3, 1, 0), "dense": (1, 0)}
-    wanted = {}
-    for entry in table:
-        axes = back.get(entry.kind)
-        shape = entry.shape if axes is None else tuple(entry.shape[axis] for axis in axes)
-        wanted[entry.path] = shape
+    wanted = {
+        entry.path: tuple(entry.shape[axis] for axis in _INWARD[entry.kind])
+        if entry.kind in _INWARD
+        else entry.shape
+        for entry in table
+    }
     difference = mismatch(shapes, wanted)
     if difference:
         raise ValueError(f"variables do not fit: {difference}")
     state_dict = {}
     for entry in table:
+        if entry.kind == "own":
+            continue
         array = np.asarray(flat[entry.path])
-        axes = {"conv": (3, 2, 0, 1), "dense": (1, 0)}.get(entry.kind)
+        axes = _OUTWARD.get(entry.kind)
         array = array if axes is None else array.transpose(axes)
         dtype = np.int64 if entry.kind == "count" else array.dtype
         state_dict[entry.key] = np.array(array, dtype, order="C")

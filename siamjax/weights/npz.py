@@ -77,7 +77,9 @@ def encode(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes
     """
     for name, array in arrays.items():
         if array.dtype.name not in _DTYPES:
-            raise ValueError(f"{name} has dtype {array.dtype}, expected one of {', '.join(_DTYPES)}")
+            raise ValueError(
+                f"{name} has dtype {array.dtype}, expected one of {', '.join(_DTYPES)}"
+            )
     try:
         text = json.dumps(header, sort_keys=True, indent=1, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -177,6 +179,13 @@ def write(path: str | Path, data: bytes) -> None:
         OSError: the folder is missing or cannot be written; a file already at `path` is kept.
     """
     path = Path(path)
+    try:
+        _replace(path, data)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write: {error.strerror}", str(path)) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as stream:

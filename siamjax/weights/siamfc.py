@@ -4,6 +4,9 @@
 The response head has no parameters. Source: siamfc-pytorch `backbones.py`, names alone.
 """
 
+from typing import Any
+
+from siamjax.track.siamfc import SiamFC
 from siamjax.weights.names import Family
 
 FAMILY = Family(
@@ -12,4 +15,11 @@ FAMILY = Family(
         (r"backbone/conv(\d)/conv", r"backbone.conv\1.0"),
         (r"backbone/conv(\d)/bn", r"backbone.conv\1.1"),
     ),
+    own=r"batch_stats/ghm\b",
 )
+
+
+def family(tracker: Any) -> Family | None:
+    """Give the names for a SiamFC on an AlexNet, None for any other tracker."""
+    fits = isinstance(tracker, SiamFC) and tracker.backbone.startswith("alexnet-")
+    return FAMILY if fits else None

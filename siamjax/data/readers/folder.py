@@ -80,5 +80,3 @@ def read(root: str | Path) -> list[Track]:
     if not tracks:
         raise ValueError(f"{root}: no folder with {' or '.join(TRUTH_NAMES)} inside")
     return tracks
-
-

@@ -1,11 +1,12 @@
 """Photos with a mask of their object (ECSSD and the like): `images/NAME.jpg`, `masks/NAME.png`."""
 
+import contextlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from siamjax.data.tracks import Picture, Track, list_pictures, read_picture
+from siamjax.data.tracks import DamagedMediaError, Picture, Track, list_pictures, read_picture
 
 
 def mask_box(mask: np.ndarray) -> np.ndarray | None:
@@ -26,7 +27,7 @@ def read(root: str | Path, images: str = "images", masks: str = "masks") -> list
         Tracks of one frame sorted by name; photos with an empty mask are left out.
 
     Raises:
-        ValueError: naming the path: missing folders, a photo without mask, or no
+        ValueError: naming the path: missing folders, a photo without mask or of another size, or no
             photo at all.
     """
     root = Path(root)
@@ -38,11 +39,19 @@ def read(root: str | Path, images: str = "images", masks: str = "masks") -> list
     for path in list_pictures(root / images):
         if path.stem not in found:
             raise ValueError(f"{path}: no mask of this name in {root / masks}")
-        mask = read_picture(found[path.stem])[..., 0] > 127
+        photo, mask = Picture(path), read_picture(found[path.stem])[..., 0] > 127
         box = mask_box(mask)
-        if box is not None:
-            size = (mask.shape[1], mask.shape[0])
-            tracks.append(Track(path.stem, Picture(path), box[None], None, None, size))
+        if box is None:
+            continue
+        size = (mask.shape[1], mask.shape[0])
+        with contextlib.suppress(DamagedMediaError):  # met again, and counted, while training
+            height, width = photo.frame(0).shape[:2]
+            if size != (width, height):
+                raise ValueError(
+                    f"{found[path.stem]}: mask of {size[0]}x{size[1]} pixels for a photo of"
+                    f" {width}x{height}"
+                )
+        tracks.append(Track(path.stem, photo, box[None], None, None, size))
     if not tracks:
         raise ValueError(f"{root / images}: no photo with an object in its mask")
     return tracks

@@ -6,6 +6,8 @@ A sequence with two targets has `groundtruth_rect.1.txt` and `.2.txt` and gives 
 
 from pathlib import Path
 
+import numpy as np
+
 from siamjax import geometry
 from siamjax.data.readers import truth
 from siamjax.data.tracks import PictureFolder, Track, check_counts, list_pictures
@@ -41,7 +43,7 @@ def read_sequence(folder: str | Path) -> list[Track]:
         raise ValueError(f"{place}: expected pictures, found none")
     tracks = []
     for path in files:
-        boxes = geometry.from_one_based(truth.read_boxes(path))
+        boxes = np.asarray(geometry.from_one_based(truth.read_boxes(path)))
         used = pictures
         if len(used) != len(boxes) and folder.name.lower() in FRAME_RANGES:
             first, last = FRAME_RANGES[folder.name.lower()]

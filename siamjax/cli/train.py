@@ -1,0 +1,61 @@
+"""`siamjax train RECIPE`: train or fine-tune a recipe; the same command continues it."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from siamjax.train import recipe as recipes
+from siamjax.train.recipe import Recipe
+
+USAGE = """usage: siamjax train RECIPE [--out DIR] [--FIELD VALUE ...]
+
+Train or fine-tune a recipe; the same command continues a training that was stopped or killed.
+RECIPE is a name in experiments/ or the path of a .py file that defines RECIPE.
+`siamjax train RECIPE --help` lists the fields of a recipe with their values.
+"""
+
+
+@dataclass(frozen=True)
+class Command:
+    """Train or fine-tune a recipe; the same command continues it."""
+
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+    """the recipe, with its fields as options"""
+    out: Path | None = None
+    """folder of this training; runs/NAME by default"""
+    devices: int | None = None
+    """local devices over which batches are split; all by default"""
+    json: bool = False
+    """print the summary as one JSON object on the last line of standard output"""
+
+    def run(self) -> dict[str, Any]:
+        """Train, and return the summary."""
+        from siamjax.train.loop import train
+
+        out = Path("runs") / self.recipe.name if self.out is None else self.out
+        return train(self.recipe, out, devices=self.devices)
+
+
+def parse(args: Sequence[str]) -> Command:
+    """Read the command line behind `siamjax train`: which fields there are, the recipe decides.
+
+    Raises:
+        ValueError: no recipe is named, or there is none of that name.
+        SystemExit: help was asked for, or a field does not exist.
+    """
+    if any(arg in ("-h", "--help") for arg in args[:1]):
+        print(f"{USAGE}\nrecipes: {', '.join(recipes.names())}")
+        sys.exit(0)
+    if not args or args[0].startswith("-"):
+        raise ValueError(f"train: name a recipe first; known are {', '.join(recipes.names())}")
+    default = Command(recipes.load(args[0]))
+    return tyro.cli(
+        Command,
+        default=default,
+        args=list(args[1:]),
+        prog=f"siamjax train {args[0]}",
+    )

@@ -1,0 +1,115 @@
+"""Recipes: everything a training is, in one frozen record.
+
+A recipe is a Python file that defines `RECIPE`; the project's own are in `experiments/` of the
+checkout. Every field but the functions is an option of `siamjax train`.
+"""
+
+import difflib
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import siamjax
+from siamjax.data.augment import Augment
+from siamjax.data.pairs import PairConfig, Source
+from siamjax.train.optimizer import Optimizer
+from siamjax.typing import Variables
+
+Sources = Callable[[Path], Sequence[Source]]
+Initial = Callable[[Variables, Path | None], Variables]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training."""
+
+    name: str
+    """what logs and weights call it"""
+    tracker: Any
+    """the tracker that is trained: its configuration"""
+    sources: Sources
+    """gives the sources of pairs from the folder `data`"""
+    data: Path
+    """folder of the training data"""
+    steps: int
+    """batches to train on"""
+    batch_size: int = 32
+    """pairs in a batch, over all devices"""
+    seed: int = 0
+    """decides initial weights, pairs and augmentation"""
+    search_size: int | None = None
+    """side of the search crops in training, pixels, where it is not the tracker's own"""
+    pairs: PairConfig = field(default_factory=PairConfig)
+    """sizes of the crops that the host cuts, negative pairs"""
+    template_augment: Augment = field(default_factory=Augment)
+    """augmentation of the templates"""
+    search_augment: Augment = field(default_factory=Augment)
+    """augmentation of the searches"""
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    """optimiser, learning rate, what is frozen"""
+    ema: float = 0.0
+    """decay of a running average of the parameters, which is then what is exported; 0 for none"""
+    initial: Initial | None = None
+    """changes the fresh variables, given the path `backbone`; None leaves them"""
+    backbone: Path | None = None
+    """file of pretrained weights for `initial`, as an ImageNet .pth"""
+    checkpoint_every: int = 1000
+    """steps between checkpoints"""
+    keep: int = 3
+    """checkpoints kept"""
+    log_every: int = 50
+    """steps between lines of the log, each the mean over them"""
+    threads: int | None = None
+    """threads that prepare batches; one for each core by default"""
+    licence: str = "MIT"
+    """licence of the weights that result"""
+    source: str = ""
+    """what the weights were trained on and started from, for their header"""
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must lie in [0, 1), got {self.ema}")
+        if self.keep < 2:
+            raise ValueError(f"keep must be at least 2 checkpoints, got {self.keep}")
+
+
+def experiments() -> Path:
+    """Return the folder of the project's recipes: that of the checkout one is in, or runs from."""
+    here = Path.cwd() / "experiments"
+    return here if here.is_dir() else Path(siamjax.__file__).parents[1] / "experiments"
+
+
+def names() -> list[str]:
+    """List the names of the recipes in `experiments()`."""
+    return sorted(path.stem for path in experiments().glob("*.py") if path.stem != "__init__")
+
+
+def load(name: str) -> Recipe:
+    """Load a recipe by its name in `experiments/`, or from a path ending in .py.
+
+    Raises:
+        ValueError: no such recipe (the message suggests and lists), or the file defines none.
+    """
+    path = Path(name) if name.endswith(".py") else experiments() / f"{name}.py"
+    if not path.is_file():
+        known = names()
+        close = difflib.get_close_matches(Path(name).stem, known, n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+        listed = ", ".join(known) or f"none ({experiments()} has no recipes)"
+        raise ValueError(f"unknown recipe {name!r}: {hint}known are {listed}")
+    spec = importlib.util.spec_from_file_location(f"siamjax_recipe_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    recipe = getattr(module, "RECIPE", None)
+    if not isinstance(recipe, Recipe):
+        raise ValueError(f"{path} must define RECIPE, a siamjax.train.recipe.Recipe")
+    return recipe

@@ -1,0 +1,127 @@
+"""The loop in this process: outputs, resuming, fallback, several devices, refusals."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+import tiny
+from rich.console import Console
+
+from siamjax import weights
+from siamjax.train import log
+from siamjax.train.loop import train
+from siamjax.train.recipe import Recipe, load
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Recipe:
+    path = tiny.write(tmp_path_factory.mktemp("recipe"))
+    return dataclasses.replace(load(str(path)), steps=6, checkpoint_every=2, log_every=3)
+
+
+@pytest.fixture(scope="module")
+def done(recipe, tmp_path_factory):
+    """A training to its end: its folder and summary."""
+    out = tmp_path_factory.mktemp("done") / "out"
+    return out, train(recipe, out, devices=1, console=Console(quiet=True))
+
+
+def arrays(out):
+    return weights.read(out / "weights.npz")[1]
+
+
+def lines(out):
+    found = log.read(out / log.FILE)
+    return [{k: v for k, v in line.items() if k != "samples_per_second"} for line in found]
+
+
+def equal(got, wanted):
+    assert got.keys() == wanted.keys()
+    jax.tree.map(np.testing.assert_array_equal, got, wanted)
+
+
+def test_outputs(recipe, done):
+    out, summary = done
+    assert summary["steps"] == 6
+    assert summary["samples"] == 24
+    assert summary["continued_from"] is None
+    assert summary["skipped"] == 0
+    assert json.loads(json.dumps(summary)) == summary
+    assert [line["step"] for line in lines(out)] == [3, 6]
+    assert set(lines(out)[0]) == {
+        "step", "loss", "grad_norm", "skipped", "center_error", "learning_rate",
+    }  # fmt: skip
+    assert lines(out)[1]["learning_rate"] == pytest.approx(1e-2 * 0.5 * (1 + np.cos(5 / 6 * np.pi)))
+    assert sorted(p.name for p in (out / "checkpoints").iterdir() if p.is_dir()) == ["2", "4", "6"]
+    tracker, variables = weights.load(out / "weights.npz")
+    assert tracker == recipe.tracker
+    fresh = recipe.tracker.init_variables(jax.random.split(jax.random.key(recipe.seed))[0])
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), variables["params"], fresh["params"])
+    assert max(jax.tree.leaves(moved)) > 1e-3
+
+
+def test_a_finished_training_is_only_exported_again(recipe, done):
+    out, _ = done
+    before = arrays(out)
+    (out / "weights.npz").unlink()
+    summary = train(recipe, out, devices=1, console=Console(quiet=True))
+    assert summary["samples"] == 0
+    assert summary["continued_from"] == 6
+    equal(arrays(out), before)
+    assert [line["step"] for line in lines(out)] == [3, 6]
+
+
+def test_resuming_from_an_older_checkpoint_gives_the_same(recipe, done, tmp_path, capsys):
+    """The newest is flipped, the one before unfinished: training goes on from the third."""
+    import shutil
+
+    out = tmp_path / "out"
+    shutil.copytree(done[0], out)
+    (out / "weights.npz").unlink()
+    data = max((out / "checkpoints" / "6").rglob("*"), key=lambda p: p.is_file() * p.stat().st_size)
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 4
+    data.write_bytes(content)
+    (out / "checkpoints" / "4.sha256.json").unlink()
+    summary = train(recipe, out, devices=1)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "6 is not used" in said
+    assert "4 is not used: it was not finished" in said
+    assert "continuing after step 2 of 6" in said
+    assert summary["continued_from"] == 2
+    assert summary["samples"] == 16
+    equal(arrays(out), arrays(done[0]))
+    assert lines(out) == lines(done[0])
+
+
+@pytest.mark.slow
+def test_four_devices_train_alike(recipe, done, tmp_path):
+    summary = train(recipe, tmp_path, devices=4, console=Console(quiet=True))
+    assert summary["device"].startswith("4 x")
+    for (name, got), wanted in zip(arrays(tmp_path).items(), arrays(done[0]).values(), strict=True):
+        np.testing.assert_allclose(got, wanted, atol=2e-3, rtol=1e-3, err_msg=name)
+
+
+def test_refusals(recipe, done, tmp_path):
+    out, _ = done
+    quiet = Console(quiet=True)
+    with pytest.raises(ValueError, match="devices must be 1 to 4"):
+        train(recipe, tmp_path, devices=9)
+    with pytest.raises(ValueError, match="batch_size must be a multiple of 3"):
+        train(recipe, tmp_path, devices=3)
+    with pytest.raises(ValueError, match="steps is 5, but 6 are done"):
+        train(dataclasses.replace(recipe, steps=5), out, devices=1, console=quiet)
+    with pytest.raises(ValueError, match="are of recipe tiny, not other"):
+        train(dataclasses.replace(recipe, name="other"), out, devices=1, console=quiet)
+    with pytest.raises(ValueError, match="another training"):
+        train(dataclasses.replace(recipe, ema=0.0), out, devices=1, console=quiet)
+    with pytest.raises(ValueError, match="has no use for one"):
+        train(
+            dataclasses.replace(recipe, backbone=tmp_path / "x.pth"), tmp_path, devices=1,
+            console=quiet,
+        )  # fmt: skip
+    wrong = dataclasses.replace(recipe, initial=lambda variables, path: {**variables, "more": {}})
+    with pytest.raises(ValueError, match="changed names, shapes or dtypes"):
+        train(wrong, tmp_path / "initial", devices=1, console=quiet)
