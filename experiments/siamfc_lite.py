@@ -51,7 +51,7 @@ RECIPE = Recipe(
     sources=sources,
     data=Path("../shared/data/train"),
     initial=initial,
-    steps=20000,
+    steps=10000,
     batch_size=32,
     pairs=PairConfig(template_size=191, search_size=431, negative=0.05),
     template_augment=Augment(

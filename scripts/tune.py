@@ -12,11 +12,11 @@ from siamjax import tune, weights
 from siamjax.data.readers import folder
 from siamjax.evaluate.run import choose
 
+# The step between scales is left alone: a pyramid of templates is trained for its own.
 RANGES = {
-    "scale_step": (1.02, 1.08),
-    "scale_penalty": (0.9, 1.0),
-    "scale_lr": (0.2, 0.8),
-    "window_influence": (0.1, 0.6),
+    "scale_penalty": (0.93, 1.0),
+    "scale_lr": (0.4, 0.9),
+    "window_influence": (0.15, 0.5),
 }
 
 

@@ -1,11 +1,21 @@
 """Siamese visual tracking and metric learning as pure functions on JAX."""
 
-from siamjax import geometry, losses, xcorr
+import importlib
+from typing import TYPE_CHECKING
+
+from siamjax import geometry, losses, weights, xcorr
 from siamjax.crop import crop
 from siamjax.track.many import init_many, step_many
 from siamjax.track.siamfc import SiamFC
 from siamjax.track.state import Out
 from siamjax.track.zoo import siamfc
+from siamjax.weights import load
+
+if TYPE_CHECKING:
+    from siamjax import draw as draw
+    from siamjax import evaluate as evaluate
+    from siamjax import video as video
+    from siamjax.follow import track_video as track_video
 
 __version__ = "0.1.0"
 
@@ -13,10 +23,25 @@ __all__ = [
     "Out",
     "SiamFC",
     "crop",
+    "draw",
+    "evaluate",
     "geometry",
     "init_many",
+    "load",
     "losses",
     "siamfc",
     "step_many",
+    "track_video",
+    "video",
+    "weights",
     "xcorr",
 ]
+
+
+def __getattr__(name: str):
+    """Import what reads files and pictures (OpenCV, PyAV) when it is first used."""
+    if name in ("draw", "evaluate", "video"):
+        return importlib.import_module(f"siamjax.{name}")
+    if name == "track_video":
+        return importlib.import_module("siamjax.follow").track_video
+    raise AttributeError(f"module 'siamjax' has no attribute {name!r}")

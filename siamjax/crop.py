@@ -70,7 +70,7 @@ def _taps(side: Int[Array, ""], size: int, *, horizontal: bool) -> _Axis:
     )
 
 
-def _shift_half_even(value, bits, sticky=False):
+def _shift_half_even(value, bits, sticky: Array | bool = False):
     """Divide by 2**bits and round half to even; `sticky` says that `value` was cut off above."""
     quotient = value >> bits
     rest = value - (quotient << bits)

@@ -129,9 +129,7 @@ def iou(a: AnyArray, b: AnyArray) -> AnyArray | np.floating:
     return intersection / xp.where(union == 0, xp.ones_like(union), union)
 
 
-def clip(
-    box: AnyArray, width: int | float | AnyArray, height: int | float | AnyArray
-) -> AnyArray:
+def clip(box: AnyArray, width: int | float | AnyArray, height: int | float | AnyArray) -> AnyArray:
     """Cut boxes to `[0, width] x [0, height]`; a box outside becomes empty at the edge."""
     xp = _library(box)
     corners = to_corners(box)

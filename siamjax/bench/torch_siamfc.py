@@ -64,7 +64,7 @@ class TorchSiamFC:
         self.device = prepare()
         net = nn.Module()
         net.add_module("backbone", alexnet_v1())
-        tensors = {name: torch.from_numpy(np.array(array)) for name, array in state_dict.items()}
+        tensors = {name: torch.tensor(array) for name, array in state_dict.items()}
         net.load_state_dict(tensors)
         self.backbone = net.get_submodule("backbone").to(self.device).eval()
         hann = np.hanning(self.upsampled)

@@ -378,5 +378,5 @@ class BatchNorm(nn.Module):
     def _summed(self, a: Array) -> Array:
         return a if self.axis_name is None else lax.psum(a, self.axis_name)
 
-    def _moved(self, old: Array, new: Array) -> Array:
-        return (1 - self.momentum) * old + self.momentum * lax.stop_gradient(new)
+    def _moved(self, old: AnyArray, new: Array) -> Array:
+        return (1 - self.momentum) * jnp.asarray(old) + self.momentum * lax.stop_gradient(new)

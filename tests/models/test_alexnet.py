@@ -88,7 +88,7 @@ def test_features_shift_with_the_picture():
 
 
 def test_fresh_weights_are_xavier_uniform():
-    net = SiamFCNet("alexnet-v1", 0.25)
+    net = SiamFCNet("alexnet-v1", 0.1)
     shape = jnp.zeros((1, 95, 95, 3))
     params = jax.jit(net.init)(jax.random.key(5), shape, shape)["params"]["backbone"]
     for name, layer in params.items():

@@ -45,8 +45,10 @@ def test_double_vmap(case):
     stacked = jnp.stack([crops, crops + 1, crops - 1])
     got = jax.vmap(jax.vmap(run, (None, 0)), (None, 0))(variables, stacked)
     np.testing.assert_allclose(got, expected(variables["w"], stacked), rtol=1e-4)
-    got = jax.vmap(jax.vmap(run, (None, 1)), (None, 2))(variables, stacked.transpose(1, 2, 0, 3, 4))
-    assert got.shape == (3, 2, 4, 3) or got.shape[-1] == 3
+    moved = stacked.transpose(1, 2, 0, 3, 4)  # outer axis third, inner axis second
+    got = jax.vmap(jax.vmap(run, (None, 1)), (None, 2))(variables, moved)
+    wanted = expected(variables["w"], stacked).transpose(0, 2, 1, 3)
+    np.testing.assert_allclose(got, wanted, rtol=1e-4)
 
 
 def test_batched_variables(case):
@@ -63,5 +65,5 @@ def test_batched_variables(case):
 
 def test_nothing_batched_stays_single(case):
     variables, crops = case
-    got, unused = jax.vmap(lambda n: (run(variables, crops[0]), n))(jnp.arange(3))
+    got, _ = jax.vmap(lambda n: (run(variables, crops[0]), n))(jnp.arange(3))
     np.testing.assert_allclose(got, np.stack([expected(variables["w"], crops[0])] * 3), rtol=1e-5)

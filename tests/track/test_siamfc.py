@@ -1,3 +1,5 @@
+import inspect
+
 import cv2
 import jax
 import jax.numpy as jnp
@@ -46,7 +48,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "v3" else n for n in CASES]
+)
 def test_tracking_equals_numpy(name):
     settings, constants = CASES[name]
     tracker = SiamFC(**{**TINY, **settings})
@@ -127,16 +131,18 @@ def count(monkeypatch, name):
     return calls
 
 
-def test_thirty_clips_of_ten_sizes_compile_the_network_once(monkeypatch, weights):
+@pytest.mark.parametrize(("clips", "sizes"), [(6, 3), pytest.param(30, 10, marks=pytest.mark.slow)])
+def test_clips_of_many_sizes_compile_the_network_once(monkeypatch, weights, clips, sizes):
     networks, crops = count(monkeypatch, "cosine_window"), count(monkeypatch, "crop")
-    for number in range(30):
-        tracker = SiamFC(**TINY, scale_lr=0.123)  # equal every time, and new to this process
-        shape = (60 + number % 10, 80)
+    for number in range(clips):
+        # Equal every time, and new to this process.
+        tracker = SiamFC(**TINY, scale_lr=0.1 + clips / 1000)
+        shape = (60 + number % sizes, 80)
         frames, box = make_clip(2, *shape, seed=number)
         state = tracker.init(weights, frames[0], box)
         tracker.step(weights, state, frames[1])
     assert len(networks) == 1
-    assert len(crops) == 20  # exemplar and search windows, once a frame size
+    assert len(crops) == 2 * sizes  # exemplar and search windows, once a frame size
 
 
 def test_state_can_be_set(tiny, weights, clip):
@@ -192,8 +198,6 @@ def test_one_pixel_frame(tiny, weights):
 
 
 def test_wrong_frames_and_boxes(tiny, weights, clip):
-    import inspect
-
     frames, box = clip
     init, step = inspect.unwrap(SiamFC.init), inspect.unwrap(SiamFC.step)
     state = tiny.init(weights, frames[0], box)

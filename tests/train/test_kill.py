@@ -1,4 +1,8 @@
-"""Killed with -9 while saving and between saves, interrupted, and resumed: the same bits."""
+"""Killed with -9 while saving and between saves, interrupted, and resumed: the same bits.
+
+The same for a recipe of experiments/ (12 steps of it), by hand:
+python tests/train/test_kill.py siamfc_lite FOLDER --backbone X.pth --batch-size 4
+"""
 
 import os
 import signal
@@ -7,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import tiny
@@ -15,22 +20,23 @@ from siamjax import weights
 from siamjax.train import log
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train.py"
-DEADLINE = 600
+DEADLINE = 900
+STEPS = ("--steps", "12", "--checkpoint-every", "3", "--log-every", "2")
 
 
 class Training:
     """A process of `scripts/train.py`."""
 
-    def __init__(self, recipe: Path, out: Path, *more: str):
+    def __init__(self, recipe: str, out: Path, *more: str):
         environment = {
             **os.environ,
             "JAX_PLATFORMS": "cpu",
-            "JAX_COMPILATION_CACHE_DIR": str(recipe.parent / "cache"),
+            "JAX_COMPILATION_CACHE_DIR": str(out.parent / "cache"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
         self.out = out
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(recipe), "--out", str(out), *more],
+            [sys.executable, str(SCRIPT), recipe, "--out", str(out), *STEPS, *more],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -63,39 +69,46 @@ def result(out: Path):
     return arrays, [without(line) for line in log.read(out / log.FILE)]
 
 
-@pytest.mark.multi
-@pytest.mark.slow
-def test_killed_interrupted_and_resumed_ends_with_the_same_bits(tmp_path):
-    recipe = tiny.write(tmp_path)
-    whole = Training(recipe, tmp_path / "whole")
-    status, said = whole.end()
+def check(recipe: str, folder: Path, *more: str) -> None:
+    """Train once in one go and once in four pieces; raise unless both end alike."""
+    status, said = Training(recipe, folder / "whole", *more).end()
     assert status == 0, said
 
-    out = tmp_path / "broken"
-    saving = lambda: any((out / "checkpoints").glob("6.orbax*"))
-    run = Training(recipe, out)
-    run.wait_until(saving)
+    out = folder / "broken"
+    run = Training(recipe, out, *more)
+    run.wait_until(lambda: any((out / "checkpoints").glob("6.orbax*")))  # it is saving
     assert run.end(signal.SIGKILL)[0] == -signal.SIGKILL
     assert not (out / "checkpoints" / "6.sha256.json").exists()
 
-    run = Training(recipe, out)
+    run = Training(recipe, out, *more)
     run.wait_until(lambda: last_step(out) >= 8)
     status, said = run.end(signal.SIGKILL)
     assert status == -signal.SIGKILL
     assert "continuing after step 3 of 12" in said
 
-    run = Training(recipe, out)
+    run = Training(recipe, out, *more)
+    run.wait_until(lambda: last_step(out) < 8)  # it has begun: the lines after step 6 are gone
     run.wait_until(lambda: last_step(out) >= 8)
     status, said = run.end(signal.SIGINT)
     assert status == 130, said
     assert "continuing after step 6 of 12" in said
     assert "the same command continues it" in said
 
-    status, said = Training(recipe, out).end()
+    status, said = Training(recipe, out, *more).end()
     assert status == 0, said
     arrays, lines = result(out)
-    wanted, wanted_lines = result(tmp_path / "whole")
+    wanted, wanted_lines = result(folder / "whole")
     assert lines == wanted_lines
-    assert arrays.keys() == wanted.keys()
-    for name, array in wanted.items():
-        np.testing.assert_array_equal(arrays[name], array, err_msg=name)
+    assert jax.tree.structure(arrays) == jax.tree.structure(wanted)
+    jax.tree.map(np.testing.assert_array_equal, arrays, wanted)
+
+
+@pytest.mark.multi
+@pytest.mark.slow
+def test_killed_interrupted_and_resumed_ends_with_the_same_bits(tmp_path):
+    check(str(tiny.write(tmp_path)), tmp_path)
+
+
+if __name__ == "__main__":
+    check(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
+    print("equal, bit for bit")

@@ -5,6 +5,7 @@ import json
 
 import jax
 import numpy as np
+import optax
 import pytest
 import tiny
 from rich.console import Console
@@ -12,7 +13,9 @@ from rich.console import Console
 from siamjax import weights
 from siamjax.train import log
 from siamjax.train.loop import train
+from siamjax.train.optimizer import Optimizer
 from siamjax.train.recipe import Recipe, load
+from siamjax.train.schedule import Constant
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def lines(out):
 
 
 def equal(got, wanted):
-    assert got.keys() == wanted.keys()
+    assert jax.tree.structure(got) == jax.tree.structure(wanted)
     jax.tree.map(np.testing.assert_array_equal, got, wanted)
 
 
@@ -97,11 +100,19 @@ def test_resuming_from_an_older_checkpoint_gives_the_same(recipe, done, tmp_path
 
 
 @pytest.mark.slow
-def test_four_devices_train_alike(recipe, done, tmp_path):
-    summary = train(recipe, tmp_path, devices=4, console=Console(quiet=True))
+def test_four_devices_train_alike(recipe, tmp_path):
+    """With SGD: Adam's first steps turn rounding errors of small gradients into whole steps."""
+    sgd = Optimizer("sgd", Constant(0.1), clip=10.0)
+    recipe = dataclasses.replace(recipe, optimizer=sgd, ema=0.0)
+    quiet = Console(quiet=True)
+    summary = train(recipe, tmp_path / "4", devices=4, console=quiet)
     assert summary["device"].startswith("4 x")
-    for (name, got), wanted in zip(arrays(tmp_path).items(), arrays(done[0]).values(), strict=True):
-        np.testing.assert_allclose(got, wanted, atol=2e-3, rtol=1e-3, err_msg=name)
+    train(recipe, tmp_path / "1", devices=1, console=quiet)
+    four, one = arrays(tmp_path / "4")["params"], arrays(tmp_path / "1")["params"]
+    fresh = recipe.tracker.init_variables(jax.random.split(jax.random.key(recipe.seed))[0])
+    distance = lambda a, b: float(optax.tree.norm(jax.tree.map(np.subtract, a, b)))
+    assert distance(one, fresh["params"]) > 1e-3
+    assert distance(four, one) < 1e-3 * distance(one, fresh["params"])
 
 
 def test_refusals(recipe, done, tmp_path):
@@ -113,7 +124,7 @@ def test_refusals(recipe, done, tmp_path):
         train(recipe, tmp_path, devices=3)
     with pytest.raises(ValueError, match="steps is 5, but 6 are done"):
         train(dataclasses.replace(recipe, steps=5), out, devices=1, console=quiet)
-    with pytest.raises(ValueError, match="are of recipe tiny, not other"):
+    with pytest.raises(ValueError, match="are of recipe 'tiny', not 'other'"):
         train(dataclasses.replace(recipe, name="other"), out, devices=1, console=quiet)
     with pytest.raises(ValueError, match="another training"):
         train(dataclasses.replace(recipe, ema=0.0), out, devices=1, console=quiet)

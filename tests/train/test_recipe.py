@@ -20,13 +20,16 @@ def path(tmp_path):
 
 
 def test_fields_become_options(path):
-    got = command.parse(
-        [
-            path,
-            *"--steps 7 --optimizer.clip 2.5 --out there --devices 2 --search-augment.shift 3".split(),
-            *"--tracker.width 0.5 --json --data elsewhere".split(),
-        ]
-    )
+    options = {
+        "--steps": "7",
+        "--optimizer.clip": "2.5",
+        "--search-augment.shift": "3",
+        "--tracker.width": "0.5",
+        "--data": "elsewhere",
+        "--out": "there",
+        "--devices": "2",
+    }
+    got = command.parse([path, *(word for pair in options.items() for word in pair), "--json"])
     assert got.recipe.steps == 7
     assert got.recipe.optimizer.clip == 2.5
     assert got.recipe.optimizer.schedule == WarmupCosine(peak=1e-2)

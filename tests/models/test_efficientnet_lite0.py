@@ -37,8 +37,8 @@ def random_variables(blocks=16):
             return np.float32(rng.normal(0, np.prod(leaf.shape[:-1]) ** -0.5, leaf.shape))
         if last == "count":
             return np.zeros(leaf.shape, np.int32)
-        # Small variances let the 1e-3 of BatchNorm show; high scales reach ReLU6's 6.
-        low, high = {"var": (0.01, 0.2), "scale": (0.5, 1.5)}.get(last, (-0.5, 0.5))
+        # Small variances let BatchNorm's 1e-3 show, high biases reach the 6 of ReLU6.
+        low, high = {"var": (0.3, 0.9), "scale": (0.5, 1.5)}.get(last, (-0.5, 5.5))
         return np.float32(rng.uniform(low, high, leaf.shape))
 
     return net, jax.tree_util.tree_map_with_path(draw, shapes)
