@@ -83,7 +83,7 @@ def _tensors(
     z = np.moveaxis(z, 3, 1)
     z = np.moveaxis(z, 4, 1) if op == "up" else z
     x = np.moveaxis(x, 3, 1)
-    # torch.tensor copies into torch's own memory, aligned as its kernels like it (1.3 times faster).
+    # torch.tensor copies into memory aligned as torch's kernels like it: 1.3 times faster.
     a, b = (torch.tensor(np.ascontiguousarray(array), device=device) for array in (z, x))
     return a, b
 

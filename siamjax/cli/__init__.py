@@ -38,7 +38,7 @@ def enable_compile_cache() -> None:
     """
     import jax
 
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -60,9 +60,7 @@ def _parse(name: str, arguments: Sequence[str]):
     if hasattr(module, "parse"):  # a command whose fields depend on its arguments
         return module.parse(arguments)
     about = COMMANDS[name][0].upper() + COMMANDS[name][1:] + "."
-    return tyro.cli(
-        module.Command, prog=f"siamjax {name}", description=about, args=list(arguments)
-    )
+    return tyro.cli(module.Command, prog=f"siamjax {name}", description=about, args=list(arguments))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

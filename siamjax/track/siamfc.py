@@ -249,7 +249,7 @@ class SiamFC:
         embed = lambda net, z, x: (net.template(z, train), net.search(x, train))
         (z, x), moved = net.apply(variables, z, x, method=embed, mutable=["batch_stats"])
         repeats = z.shape[0] // x.shape[0]
-        response = net.apply(variables, z, jnp.repeat(x, repeats, axis=0), method="respond")
+        response = self._apply(variables, z, jnp.repeat(x, repeats, axis=0), method="respond")
         return response.reshape(-1, repeats, *response.shape[1:]), moved["batch_stats"]
 
     def _scale_odds(self, batch):
@@ -340,7 +340,7 @@ class SiamFC:
     def _start(self, frame, box, hyper):
         box = jnp.asarray(box, jnp.float32)
         box = jnp.where(usable(box, *frame.shape[:2]), box, jnp.nan)
-        side = geometry.context_side(box[2:])
+        side = jnp.asarray(geometry.context_side(box[2:]))
         state = State(
             center=geometry.pixel_center(box),
             size=box[2:],

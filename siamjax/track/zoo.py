@@ -116,4 +116,10 @@ def build(family: str, config: dict[str, Any]) -> Tracker:
     strange = sorted(set(config) - fields)
     if strange:
         raise ValueError(f"config: {family} has no setting {', '.join(strange)}")
-    return kind(**{k: float("inf") if v == "inf" else v for k, v in config.items()})
+    settings: dict[str, Any] = {k: _read(v) for k, v in config.items()}
+    return kind(**settings)
+
+
+def _read(value: Any) -> Any:
+    """Undo `describe`'s writing of infinity, which JSON does not have."""
+    return float("inf") if value == "inf" else value
