@@ -1,9 +1,8 @@
 """Put trained weights into the package: `python scripts/bundle.py runs/siamfc_lite/weights.npz`.
 
-Kernels are stored as float16; tracking constants chosen by `scripts/tune.py` go into the file.
+Kernels are stored as float16; the tracking constants are those of the named tracker today.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,36 +11,30 @@ import tyro
 
 import siamjax
 from siamjax import weights
+from siamjax.track import zoo
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Store weights in half precision among the package's assets, with these constants."""
+    """Store weights in half precision among the package's assets."""
 
     trained: Annotated[Path, tyro.conf.Positional]
     """weights file that `siamjax train` wrote"""
     name: str = "siamfc-lite"
-    """of the bundled weights"""
-    scale_penalty: float | None = None
-    """constants, where they differ from those in the file"""
-    scale_lr: float | None = None
-    window_influence: float | None = None
+    """the tracker, and what the bundled weights will be called"""
 
 
 def main(options: Bundle) -> None:
     """Write `siamjax/assets/NAME.npz`."""
-    tracker, variables = weights.load(str(options.trained))
+    _, variables = weights.load(str(options.trained))
     header, _ = weights.read(options.trained)
-    names = ("scale_penalty", "scale_lr", "window_influence")
-    chosen = {name: getattr(options, name) for name in names}
-    changes = {name: value for name, value in chosen.items() if value is not None}
     path = Path(siamjax.__file__).parent / "assets" / f"{options.name}.npz"
     weights.save(
         path,
-        dataclasses.replace(tracker, **changes),
+        zoo.tracker(options.name),
         variables,
         source=header["source"],
-        licence=header["licence"],
+        licence="MIT; its training data is for research, see the model card",
         dtype="float16",
         training=header.get("training"),
     )

@@ -5,7 +5,6 @@ them. Source: Bertinetto et al. 2016; constants and arithmetic of siamfc-pytorch
 of the MATLAB original (five scales, REFERENCE: params-5s).
 """
 
-import dataclasses
 import functools
 import math
 from collections.abc import Mapping
@@ -14,14 +13,15 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array as AnyDtype
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from siamjax import geometry, losses
-from siamjax.crop import check_frame, crop, mean_color, sample
-from siamjax.models.siamfc import BACKBONES, STRIDES, SiamFCNet
+from siamjax.crop import check_frame, crop, mean_color
+from siamjax.models.siamfc import BACKBONES, STRIDES, SiamFCNet, apply
+from siamjax.track import siamfc_loss
 from siamjax.track.batching import map_examples
+from siamjax.track.response import cosine_window, upsampling_matrix
 from siamjax.track.state import Out, usable
 from siamjax.typing import AnyArray, Array, Params, Variables
 
@@ -58,6 +58,8 @@ class State(NamedTuple):
     """Mean colour of the first frame."""
     template: Float[AnyArray, "*n s h w c"]
     """Exemplar features: one, or one a scale where the pyramid is of templates."""
+    age: Int[AnyArray, "*n"]
+    """Steps since `init`."""
 
 
 LOSSES = ("balanced", "focal", "ohnm", "ghm")
@@ -74,7 +76,9 @@ class SiamFC:
         pyramid: `"search"` embeds one search window a scale, as published; `"template"` embeds
             one exemplar a scale at `init` and a single search window a step.
         template_rate: 0 keeps the first exemplar, as published; above 0 the exemplar is a running
-            average with this rate, at the cost of embedding one more crop a step.
+            average with this rate, at the cost of embedding its crops anew.
+        template_every: the running average moves in every so-many-th step.
+        template_score: it moves only where the step's score is at least this.
         exemplar: side of the exemplar crop, pixels.
         instance: side of the search crop, pixels.
         upsampling: of the response.
@@ -92,6 +96,8 @@ class SiamFC:
     scales: int = 3
     pyramid: Literal["search", "template"] = "search"
     template_rate: float = 0.0
+    template_every: int = 1
+    template_score: float = 0.0
     exemplar: int = 127
     instance: int = 255
     upsampling: int = 16
@@ -118,6 +124,8 @@ class SiamFC:
             raise ValueError(f"loss_name: expected one of {LOSSES}, got {self.loss_name!r}")
         if not 0 <= self.template_rate <= 1:
             raise ValueError(f"template_rate: expected 0 to 1, got {self.template_rate}")
+        if self.template_every < 1:
+            raise ValueError(f"template_every: expected at least 1, got {self.template_every}")
 
     @property
     def stride(self) -> int:
@@ -156,7 +164,7 @@ class SiamFC:
 
     def template(self, variables: Variables, z: Float[AnyArray, "B k k 3"]) -> Array:
         """Embed exemplar crops (RGB, 0..255): [B, h, w, c]."""
-        return self._apply(variables, z, method="template")
+        return apply(self.net, variables, z, method="template")
 
     def respond(
         self,
@@ -168,14 +176,8 @@ class SiamFC:
 
         A batch of one on either side serves every element of the other. Values are logits.
         """
-        features = self._apply(variables, x, method="search")
-        return {"response": self._apply(variables, template, features, method="respond")}
-
-    def _apply(self, variables: Variables, *inputs: AnyArray, method: str) -> Array:
-        result = self.net.apply(variables, *inputs, method=method)
-        if isinstance(result, tuple):  # only with mutable collections, which are not asked for
-            raise TypeError("the network returned mutated variables")
-        return result
+        features = apply(self.net, variables, x, method="search")
+        return {"response": apply(self.net, variables, template, features, method="respond")}
 
     def loss(
         self,
@@ -203,73 +205,7 @@ class SiamFC:
             highest response of the middle scale over positive pairs; `scale_loss`.
         """
         del key
-        center = geometry.pixel_center(batch["search_box"]) - (self.instance - 1) / 2
-        response, moved = self._responses(params, stats, batch, train, axis_name)
-        size = response.shape[-1]
-        label = functools.partial(
-            losses.logistic_labels, size, self.stride, r_pos=self.label_radius
-        )
-        positive = batch["positive"][:, None, None]
-        labels = jnp.where(positive, jax.vmap(label)(center), 0.0)
-
-        likely = self._scale_odds(batch)
-        chosen = jnp.take_along_axis(
-            response, jnp.argmax(likely, axis=1)[:, None, None, None], axis=1
-        )[:, 0]
-        new_stats = {**stats, **moved}
-        if self.loss_name == "ghm":
-            loss, new_stats["ghm"] = losses.ghm(chosen, labels, stats["ghm"], axis_name=axis_name)
-        else:
-            loss = getattr(losses, self.loss_name)(chosen, labels, axis_name=axis_name)
-        metrics = {"center_error": self._center_error(response, center, batch["positive"])}
-        if self.scale_loss > 0:
-            log_odds = jax.nn.log_softmax(response, axis=1)
-            entropy = -jnp.sum(likely[:, :, None, None] * log_odds, axis=1)
-            scale_loss = losses.mean_where(entropy, labels, axis_name=axis_name)
-            metrics["scale_loss"] = scale_loss
-            loss = loss + self.scale_loss * scale_loss
-        return loss, (new_stats if train else stats, metrics)
-
-    def _responses(self, params, stats, batch, train, axis_name):
-        """Respond to a batch at every scale of the templates: [B, scales or 1, y, x]."""
-        z, x = batch["template"], batch["search"]
-        if z.shape[1:3] != (self.template_crop,) * 2:
-            raise ValueError(
-                f"batch['template']: expected crops of {self.template_crop} pixels, got {z.shape}"
-            )
-        if self.pyramid == "template":
-            middle = jnp.full(2, (self.template_crop - 1) / 2)
-            cut = lambda image, factor: sample(
-                image, middle, self.exemplar / factor, self.exemplar, jnp.zeros(3)
-            )
-            z = jax.vmap(jax.vmap(cut, (None, 0)), (0, None))(z, self._factors(None))
-            z = z.reshape(-1, *z.shape[2:])
-        variables = {"params": params, "batch_stats": stats}
-        net = dataclasses.replace(self.net, axis_name=axis_name)
-        embed = lambda net, z, x: (net.template(z, train), net.search(x, train))
-        (z, x), moved = net.apply(variables, z, x, method=embed, mutable=["batch_stats"])
-        repeats = z.shape[0] // x.shape[0]
-        response = self._apply(variables, z, jnp.repeat(x, repeats, axis=0), method="respond")
-        return response.reshape(-1, repeats, *response.shape[1:]), moved["batch_stats"]
-
-    def _scale_odds(self, batch):
-        """Give how likely each scale of the templates is, from the true sizes: [B, scales or 1]."""
-        if self.pyramid == "search":
-            return jnp.ones((batch["search"].shape[0], 1))
-        names = ("search_box", "template_box")
-        sides = [geometry.context_side(batch[name][:, 2:]) for name in names]
-        steps = jnp.log(sides[0] / sides[1]) / math.log(self.scale_step)
-        half = self.scales // 2
-        away = jnp.clip(steps, -half, half)[:, None] - jnp.arange(-half, half + 1.0)[None]
-        return jax.nn.softmax(-2 * away**2, axis=1)
-
-    def _center_error(self, response, center, positive):
-        middle = response[:, response.shape[1] // 2]
-        size = middle.shape[-1]
-        index = jnp.argmax(middle.reshape(middle.shape[0], -1), axis=1)
-        cells = jnp.stack([index % size, index // size], axis=1) - (size - 1) / 2
-        error = jnp.linalg.norm(cells * self.stride - center, axis=1)
-        return jnp.sum(error * positive) / jnp.maximum(jnp.sum(positive), 1)
+        return siamfc_loss.loss(self, params, stats, batch, train, axis_name)
 
     # --- tracking ------------------------------------------------------------------------------
 
@@ -298,7 +234,7 @@ class SiamFC:
         if tuple(box.shape) != (4,):
             raise ValueError(f"box: expected 4 numbers, got shape {tuple(box.shape)}")
         state, crops = self._start(frame, box, hyper)
-        return self._remember(variables, state, crops, None)
+        return state._replace(template=self._embed(variables, crops, "template"))
 
     def step(
         self,
@@ -327,11 +263,12 @@ class SiamFC:
         crops = self._search_crops(frame, state, hyper)
         state, out = self._locate(variables, state, crops, hyper)
         if self.template_rate > 0:
-            crops = self._template_crops(frame, state, hyper)
-            state = self._remember(variables, state, crops, state.template)
+            crops = self._due_crops(frame, state, out, hyper)
+            state = self._average(variables, state, out, crops)
         return state, out
 
-    def _factors(self, hyper: Hyper | None) -> Array:
+    def factors(self, hyper: Hyper | None = None) -> Array:
+        """Give the scales of the pyramid, smallest first."""
         step = (self.hyper() if hyper is None else hyper).scale_step
         half = self.scales // 2
         return jnp.asarray(step, jnp.float32) ** jnp.arange(-half, half + 1, dtype=jnp.float32)
@@ -349,6 +286,7 @@ class SiamFC:
             scale=jnp.ones_like(side),
             fill=mean_color(frame),
             template=jnp.zeros((0, 0, 0, 0)),
+            age=jnp.zeros((), jnp.int32),
         )
         return state, self._template_crops(frame, state, hyper)
 
@@ -357,37 +295,53 @@ class SiamFC:
         sides = state.template_side[None]
         if self.pyramid == "template":
             # An object grown by f fills its template as one seen through a window f times smaller.
-            sides = sides / self._factors(hyper)
+            sides = sides / self.factors(hyper)
         return self._cut(frame, state, sides, self.exemplar)
 
     @functools.partial(jax.jit, static_argnums=0)
     def _search_crops(self, frame, state, hyper):
         sides = state.search_side[None]
         if self.pyramid == "search":
-            sides = sides * self._factors(hyper)
+            sides = sides * self.factors(hyper)
         return self._cut(frame, state, sides, self.instance)
 
     def _cut(self, frame, state, sides, size):
         cut = lambda side: crop(frame, state.center, side, size, state.fill, "siamfc")
         return jax.vmap(cut)(sides)
 
+    @functools.partial(jax.jit, static_argnums=(0, 3))
+    def _embed(self, variables, crops, method):
+        embed = functools.partial(apply, self.net, method=method)
+        return map_examples(embed, variables, crops.astype(jnp.float32))
+
+    def _due(self, state, out):
+        on_turn = state.age % self.template_every == 0
+        return on_turn & out.valid & (out.score >= self.template_score)
+
     @functools.partial(jax.jit, static_argnums=0)
-    def _remember(self, variables, state, crops, before):
-        """Embed exemplar crops into the state, averaged with the template `before`, if any."""
-        embed = functools.partial(self._apply, method="template")
-        template = map_examples(embed, variables, crops.astype(jnp.float32))
-        if before is not None:
-            mean = before + self.template_rate * (template - before)
-            template = jnp.where(jnp.all(jnp.isfinite(state.center)), mean, before)
+    def _due_crops(self, frame, state, out, hyper):
+        """Cut exemplars at the box just found, if the running average is to move."""
+        cut = lambda: self._template_crops(frame, state, hyper)
+        nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(cut))
+        return jax.lax.cond(self._due(state, out), cut, lambda: nothing)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def _average(self, variables, state, out, crops):
+        """Move the running average of the template, if it is to move."""
+
+        def moved():
+            new = self._embed(variables, crops, "template")
+            return state.template + self.template_rate * (new - state.template)
+
+        template = jax.lax.cond(self._due(state, out), moved, lambda: state.template)
         return state._replace(template=template)
 
     @functools.partial(jax.jit, static_argnums=0)
     def _locate(self, variables, state, crops, hyper):
-        factors = self._factors(hyper)
+        factors = self.factors(hyper)
         hyper = self.hyper() if hyper is None else hyper
-        embed = functools.partial(self._apply, method="search")
-        features = map_examples(embed, variables, crops.astype(jnp.float32))
-        response = self._apply(variables, state.template, features, method="respond")
+        features = self._embed(variables, crops, "search")
+        response = apply(self.net, variables, state.template, features, method="respond")
 
         rows = upsampling_matrix(response.shape[1], self.upsampling)
         highest = jax.lax.Precision.HIGHEST
@@ -418,39 +372,9 @@ class SiamFC:
             template_side=state.template_side * scale,
             search_side=state.search_side * scale,
             scale=limited,
+            age=state.age + 1,
         )
         box = geometry.from_pixel_center(state.center, state.size)
         valid: Bool[Array, ""] = jnp.all(jnp.isfinite(box))
         score = jnp.where(valid, jax.nn.sigmoid(peaks[scale_id]), 0.0)
         return state, Out(jnp.where(valid, box, jnp.nan), score, valid)
-
-
-@functools.cache
-def _upsampling_matrix(size: int, factor: int) -> np.ndarray:
-    out, a = size * factor, -0.75
-    position = (np.arange(out) + 0.5) / factor - 0.5
-    first = np.floor(position).astype(int) - 1
-    matrix = np.zeros((out, size))
-    for tap in range(4):
-        d = np.abs(position - (first + tap))
-        near = ((a + 2) * d - (a + 3)) * d * d + 1
-        far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-        weight = np.where(d <= 1, near, far)
-        np.add.at(matrix, (np.arange(out), np.clip(first + tap, 0, size - 1)), weight)
-    return matrix.astype(np.float32)
-
-
-def upsampling_matrix(size: int, factor: int) -> Float[Array, "out size"]:
-    """Give the rows of bicubic upsampling along one axis, borders repeated.
-
-    Equal to `cv2.resize` with INTER_CUBIC, whose cubic has a = -0.75 (`jax.image.resize` has
-    -0.5). `up = rows @ response @ rows.T`.
-    """
-    return jnp.asarray(_upsampling_matrix(size, factor))
-
-
-def cosine_window(size: int) -> Float[Array, "size size"]:
-    """Give the outer product of two Hann windows, summing to 1."""
-    hann = np.hanning(size)
-    window = np.outer(hann, hann)
-    return jnp.asarray(window / window.sum(), jnp.float32)

@@ -45,15 +45,18 @@ def siamfc_lite() -> SiamFC:
     """Give the light SiamFC whose weights come with the package.
 
     EfficientNet-Lite0 to stride 16, fused at stride 8; the pyramid is of templates, so that a step
-    embeds a single search window.
+    embeds a single search window, and every second one the template's anew.
     """
     return SiamFC(
         LITE,
         pyramid="template",
+        template_rate=0.03,
+        template_every=2,
+        template_score=0.3,
         scale_step=1.05,
-        scale_penalty=0.97,
-        scale_lr=0.5,
-        window_influence=0.3,
+        scale_penalty=0.95,
+        scale_lr=0.6,
+        window_influence=0.35,
         min_scale=0.2,
         max_scale=5.0,
         loss_name="balanced",

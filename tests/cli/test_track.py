@@ -263,7 +263,10 @@ def environment(tmp_path):
 @pytest.mark.multi
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 def test_real_interrupt_keeps_what_was_tracked(long_clip, model, tmp_path):
-    command = [sys.executable, "-c", RUN, "track", long_clip, "--box", "20", "15", "24", "20"]
+    # A shell's background job starts with Ctrl-C ignored, and so would the child.
+    hear = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", hear + RUN, "track", long_clip]
+    command += ["--box", "20", "15", "24", "20"]
     run = subprocess.Popen([*command, "--model", model, "--out", "out"], env=environment(tmp_path),
                            stderr=subprocess.PIPE, text=True)  # fmt: skip
     partial = tmp_path / "out" / "track.csv.partial"

@@ -9,7 +9,8 @@ from track import siamfc_numpy
 from track.conftest import TINY, make_clip
 
 from siamjax.track import siamfc as module
-from siamjax.track.siamfc import SiamFC, cosine_window, upsampling_matrix
+from siamjax.track.response import cosine_window, upsampling_matrix
+from siamjax.track.siamfc import SiamFC
 
 
 @pytest.mark.parametrize(("size", "factor"), [(17, 16), (5, 4), (4, 3), (25, 8), (1, 4)])
