@@ -1,5 +1,6 @@
-"""Many targets in one call."""
+"""Many targets in one call, compiled once for each number of targets and frame size."""
 
+import functools
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from siamjax.track.zoo import Tracker
 from siamjax.typing import AnyArray, Variables
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def init_many(
     tracker: Tracker,
     variables: Variables,
@@ -30,6 +32,7 @@ def init_many(
     return jax.vmap(tracker.init, (None, None, 0))(variables, frame, boxes)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def step_many(
     tracker: Tracker, variables: Variables, states: Any, frame: UInt8[AnyArray, "H W 3"]
 ) -> tuple[Any, Out]:
