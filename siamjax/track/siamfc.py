@@ -20,7 +20,7 @@ from siamjax import geometry, losses
 from siamjax.crop import check_frame, crop, mean_color
 from siamjax.models.siamfc import BACKBONES, STRIDES, SiamFCNet, apply
 from siamjax.track import siamfc_loss
-from siamjax.track.batching import map_examples
+from siamjax.track.batching import map_examples, map_targets
 from siamjax.track.response import cosine_window, upsampling_matrix
 from siamjax.track.state import Out, usable
 from siamjax.typing import AnyArray, Array, Params, Variables
@@ -261,10 +261,10 @@ class SiamFC:
         check_frame(frame)
         frame = jnp.asarray(frame)
         crops = self._search_crops(frame, state, hyper)
-        state, out = self._locate(variables, state, crops, hyper)
+        state, out = self._locate_each(variables, state, crops, hyper)
         if self.template_rate > 0:
-            crops = self._due_crops(frame, state, out, hyper)
-            state = self._average(variables, state, out, crops)
+            crops = self._due_crops_each(frame, state, out, hyper)
+            state = self._average_each(variables, state, out, crops)
         return state, out
 
     def factors(self, hyper: Hyper | None = None) -> Array:
@@ -319,6 +319,9 @@ class SiamFC:
         return on_turn & out.valid & (out.score >= self.template_score)
 
     @functools.partial(jax.jit, static_argnums=0)
+    def _due_crops_each(self, frame, state, out, hyper):
+        return map_targets(self._due_crops, frame, state, out, hyper)
+
     def _due_crops(self, frame, state, out, hyper):
         """Cut exemplars at the box just found, if the running average is to move."""
         cut = lambda: self._template_crops(frame, state, hyper)
@@ -326,6 +329,9 @@ class SiamFC:
         return jax.lax.cond(self._due(state, out), cut, lambda: nothing)
 
     @functools.partial(jax.jit, static_argnums=0)
+    def _average_each(self, variables, state, out, crops):
+        return map_targets(self._average, variables, state, out, crops)
+
     def _average(self, variables, state, out, crops):
         """Move the running average of the template, if it is to move."""
 
@@ -337,6 +343,9 @@ class SiamFC:
         return state._replace(template=template)
 
     @functools.partial(jax.jit, static_argnums=0)
+    def _locate_each(self, variables, state, crops, hyper):
+        return map_targets(self._locate, variables, state, crops, hyper)
+
     def _locate(self, variables, state, crops, hyper):
         factors = self.factors(hyper)
         hyper = self.hyper() if hyper is None else hyper

@@ -288,9 +288,9 @@ def test_a_real_tracker_compiles_its_network_once_for_all_clips():
     boxes = np.tile(np.array([[20, 15, 16, 12]], np.float32), (3, 1))
     tracks = [Track(f"clip{k}", Textured(3, size), boxes) for k, size in enumerate(sizes)]
     run.evaluate(tracks[:1], tracker, variables)
-    traced = SiamFC._locate._cache_size()
+    traced = SiamFC._locate_each._cache_size()
     summary = run.evaluate(tracks, tracker, variables)
-    assert SiamFC._locate._cache_size() == traced
+    assert SiamFC._locate_each._cache_size() == traced
     assert 0 < summary["mean_iou"] <= 1
 
     # Streaming with one frame in flight changes nothing: the boxes are those of plain stepping.
