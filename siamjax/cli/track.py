@@ -119,6 +119,7 @@ def _plan(command: Command) -> _Job:
     else:
         source = command.video
         if not boxes and not command.show:
+            video.info(source)  # a missing or unreadable source is the error to report first
             raise ValueError("box: expected --box X Y W H, in pixels of the start frame, got none")
     if start is not None and start < 0:
         raise ValueError(f"start: expected a frame number >= 0, got {start}")

@@ -63,7 +63,7 @@ def locate(source: str | Path) -> Path:
             f"no weights of {text} are bundled; convert published ones with siamjax convert"
             f" (bundled: {', '.join(choices)})"
         )
-    close = difflib.get_close_matches(text, [*choices, *zoo.names()], 3)
+    close = difflib.get_close_matches(text, sorted({*choices, *zoo.names()}), 2)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     raise ValueError(
         f"unknown model {text!r}{hint} (bundled: {', '.join(choices)}; or a path ending in .npz)"
