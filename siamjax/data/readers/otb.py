@@ -13,7 +13,7 @@ from siamjax.data.readers import truth
 from siamjax.data.tracks import PictureFolder, Track, check_counts, list_pictures
 
 # Sequences whose boxes cover a part of the pictures: first and last picture, counted from 1
-# (benchmark's page, as got10k's toolkit states them).
+# Stated from memory, not checked against the benchmark: used only where the counts then match.
 FRAME_RANGES = {
     "david": (300, 770),
     "football1": (1, 74),
