@@ -12,7 +12,7 @@ from siamjax import geometry
 from siamjax.data.readers import truth
 from siamjax.data.tracks import PictureFolder, Track, check_counts, list_pictures
 
-# Sequences whose boxes cover a part of the pictures: first and last picture, counted from 1
+# Sequences whose boxes cover a part of the pictures: first and last picture, counted from 1.
 # Stated from memory, not checked against the benchmark: used only where the counts then match.
 FRAME_RANGES = {
     "david": (300, 770),
