@@ -17,9 +17,8 @@ def map_examples(
 
     XLA's CPU convolutions slow down by half when the batch is over one, so there the whole
     network runs example by example (better for the caches too); accelerators take the whole
-    batch. A `vmap` around this, of any depth, is folded into the batch first, so that
-    plain `vmap` over targets costs what one batched call does. No reverse mode: training calls
-    the network itself.
+    batch. A `vmap` around this, of any depth, is folded into the batch first. No reverse mode:
+    training calls the network itself.
     """
 
     @custom_vmap

@@ -36,7 +36,7 @@ def init_many(
 def step_many(
     tracker: Tracker, variables: Variables, states: Any, frame: UInt8[AnyArray, "H W 3"]
 ) -> tuple[Any, Out]:
-    """Find `n` targets in the next frame; the network sees all their crops as one batch.
+    """Find `n` targets in the next frame: one batch on accelerators, one by one on CPUs.
 
     Args:
         tracker: any of the trackers.
