@@ -8,7 +8,8 @@ from jax import export, lax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from siamjax.models.layers import METHODS, BatchNorm, Conv, conv
+from siamjax.models.conv import METHODS, conv
+from siamjax.models.layers import BatchNorm, Conv
 
 TOLERANCE = 1e-5
 
