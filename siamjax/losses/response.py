@@ -1,12 +1,7 @@
-"""Losses of a fully-convolutional response map, one function each.
+"""Labels and losses of a fully-convolutional response map.
 
 Logits and labels are response cells; label 1 is target, 0 background, anything between is ignored
 by the counted losses. Definitions: SiamFC (Bertinetto et al., 2016) as siamfc-pytorch states them.
-
-Over devices: with `axis_name` the sums *and* the counts they are divided by run over the axis, so
-every device returns the loss of the whole batch, and its gradient is scaled so that the mean over
-the devices (`jax.lax.pmean`) is the gradient of the whole batch. No collective is differentiated,
-so `pmap` and `shard_map` (with or without its check of varying values) agree.
 """
 
 from typing import Literal
@@ -15,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int, Shaped
 
+from siamjax.losses.axis import everywhere, pair, total
 from siamjax.typing import AnyArray, Array, Scalar
 
 Logits = Float[AnyArray, "*cells"]
@@ -81,14 +77,14 @@ def balanced(
         logits: response, any shape.
         labels: broadcast to `logits`.
         neg_weight: weight of the negative mean.
-        axis_name: axis over which the batch is split (module docstring).
+        axis_name: axis over which the batch is split (`siamjax.losses`).
 
     Source: siamfc-pytorch, `BalancedLoss`; Bertinetto et al., 2016, section 2.2.
     """
-    logits, labels = _pair(logits, labels)
+    logits, labels = pair(logits, labels)
     entropy = _cross_entropy(logits, labels)
     masks = (labels == 1).astype(logits.dtype), (labels == 0).astype(logits.dtype)
-    counts = [_total(mask.sum(), axis_name) for mask in masks]
+    counts = [total(mask.sum(), axis_name) for mask in masks]
     shares = [weight * (count > 0) for weight, count in zip((1, neg_weight), counts, strict=True)]
     whole = shares[0] + shares[1]
     scale = [
@@ -96,7 +92,7 @@ def balanced(
         for share, count in zip(shares, counts, strict=True)
     ]
     weight = masks[0] * scale[0] + masks[1] * scale[1]
-    return _everywhere((weight * entropy).sum(), axis_name)
+    return everywhere((weight * entropy).sum(), axis_name)
 
 
 def focal(
@@ -111,12 +107,12 @@ def focal(
         logits: response, any shape.
         labels: broadcast to `logits`.
         gamma: exponent; 0 is the plain mean.
-        axis_name: axis over which the batch is split (module docstring).
+        axis_name: axis over which the batch is split (`siamjax.losses`).
 
     Source: siamfc-pytorch, `FocalLoss`. Lin et al., "Focal Loss for Dense Object Detection", 2017,
     equation 4, divides by the number of positives instead.
     """
-    logits, labels = _pair(logits, labels)
+    logits, labels = pair(logits, labels)
     log_p, log_q = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
     positive = jnp.where(labels > 0, gamma * log_q, -jnp.inf)
     negative = jnp.where(labels < 1, gamma * log_p, -jnp.inf)
@@ -129,9 +125,9 @@ def focal(
     loss = -(positive * log_p + negative * log_q).sum()
     weight = (positive + negative).sum()
     # d(L / W) = (dL - (L / W) dW) / W, with L and W taken over all devices.
-    whole = _total(weight, axis_name)
-    ratio = _total(loss, axis_name) / whole
-    return _everywhere((loss - ratio * (weight - jax.lax.stop_gradient(weight))) / whole, axis_name)
+    whole = total(weight, axis_name)
+    ratio = total(loss, axis_name) / whole
+    return everywhere((loss - ratio * (weight - jax.lax.stop_gradient(weight))) / whole, axis_name)
 
 
 def ghm_init(bins: int = 30) -> Float[Array, "{bins}"]:
@@ -159,7 +155,7 @@ def ghm(
         labels: broadcast to `logits`.
         state: running counts from `ghm_init` or the call before.
         momentum: share of the old count in a bin that is not empty now; 0 uses this batch alone.
-        axis_name: axis over which the batch is split (module docstring).
+        axis_name: axis over which the batch is split (`siamjax.losses`).
 
     Returns:
         Loss and the new state. No gradient passes through the weights.
@@ -167,18 +163,18 @@ def ghm(
     Source: Li et al., "Gradient Harmonized Single-stage Detector", 2019, section 3.3, with
     siamfc-pytorch's `GHMCLoss` scaling of the weights.
     """
-    logits, labels = _pair(logits, labels)
+    logits, labels = pair(logits, labels)
     bins = state.shape[0]
     edges = jnp.arange(1, bins, dtype=jnp.float32) / bins
     length = jnp.abs(jax.lax.stop_gradient(jax.nn.sigmoid(logits)) - labels)
     index = jnp.searchsorted(edges, length, side="right")
-    count = _total(jnp.zeros(bins).at[index.reshape(-1)].add(1.0), axis_name)
+    count = total(jnp.zeros(bins).at[index.reshape(-1)].add(1.0), axis_name)
     running = jnp.where(
         count > 0, momentum * jnp.asarray(state) + (1 - momentum) * count, jnp.asarray(state)
     )
     inverse = jnp.where(count > 0, 1 / jnp.where(count > 0, running, 1), 0)
     weight = inverse[index] / jnp.maximum((count * inverse).sum(), jnp.finfo(jnp.float32).tiny)
-    loss = _everywhere((weight * _cross_entropy(logits, labels)).sum(), axis_name)
+    loss = everywhere((weight * _cross_entropy(logits, labels)).sum(), axis_name)
     return loss, running
 
 
@@ -194,67 +190,24 @@ def ohnm(
         logits: response, any shape.
         labels: broadcast to `logits`.
         neg_ratio: negatives per positive.
-        axis_name: axis over which the batch is split, in order (module docstring).
+        axis_name: axis over which the batch is split, in order (`siamjax.losses`).
 
     Source: siamfc-pytorch, `OHNMLoss`; Shrivastava et al., "Training Region-based Object Detectors
     with Online Hard Example Mining", 2016.
     """
-    logits, labels = _pair(logits, labels)
+    logits, labels = pair(logits, labels)
     positive = labels == 1
-    wanted = jnp.floor(neg_ratio * _total(positive.sum().astype(jnp.float32), axis_name))
+    wanted = jnp.floor(neg_ratio * total(positive.sum().astype(jnp.float32), axis_name))
     hardness = jnp.where(labels == 0, jax.lax.stop_gradient(logits), -jnp.inf).reshape(-1)
     hard = (_rank(hardness, axis_name) < wanted).reshape(logits.shape) & (labels == 0)
     chosen = (positive | hard).astype(logits.dtype)
-    count = jnp.maximum(_total(chosen.sum(), axis_name), 1)
-    return _everywhere((chosen * _cross_entropy(logits, labels)).sum() / count, axis_name)
-
-
-def mean_where(
-    values: Float[AnyArray, "*cells"], labels: Labels, *, axis_name: str | None = None
-) -> Scalar:
-    """Average values over the cells with label 1; 0 where there are none.
-
-    Args:
-        values: any shape.
-        labels: broadcast to `values`.
-        axis_name: axis over which the batch is split (module docstring).
-    """
-    values, labels = _pair(values, labels)
-    mask = (labels == 1).astype(values.dtype)
-    count = jnp.maximum(_total(mask.sum(), axis_name), 1)
-    return _everywhere((mask * values).sum() / count, axis_name)
-
-
-def _pair(logits, labels) -> tuple[Array, Array]:
-    """Return both as float arrays of the logits' shape."""
-    logits = jnp.asarray(logits)
-    try:
-        return logits, jnp.broadcast_to(jnp.asarray(labels, logits.dtype), logits.shape)
-    except ValueError as error:
-        raise ValueError(
-            f"labels of shape {jnp.shape(labels)} do not broadcast to logits {logits.shape}"
-        ) from error
+    count = jnp.maximum(total(chosen.sum(), axis_name), 1)
+    return everywhere((chosen * _cross_entropy(logits, labels)).sum() / count, axis_name)
 
 
 def _cross_entropy(logits: Array, labels: Array) -> Array:
     """Binary cross-entropy per cell, finite for any finite logit."""
     return jax.nn.softplus(logits) - logits * labels
-
-
-def _total(value: Array, axis_name: str | None) -> Array:
-    """Sum over the axis, as a constant where there is one."""
-    if axis_name is None:
-        return jax.lax.stop_gradient(value)
-    return jax.lax.psum(jax.lax.stop_gradient(value), axis_name)
-
-
-def _everywhere(share: Array, axis_name: str | None) -> Array:
-    """Turn a device's share of the loss into the whole loss, gradient scaled for `pmean`."""
-    if axis_name is None:
-        return share
-    fixed = jax.lax.stop_gradient(share)
-    size = jax.lax.psum(1, axis_name)
-    return jax.lax.psum(fixed, axis_name) + size * (share - fixed)
 
 
 def _rank(values: Float[Array, " n"], axis_name: str | None) -> Int[Array, " n"]:
