@@ -31,9 +31,9 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Float
 
+from siamjax.layout import stored
 from siamjax.typing import AnyArray, Array
 
 Method = Literal["auto", "grouped", "gemm", "shift", "fft"]
@@ -408,19 +408,15 @@ def _block(a: Array) -> Array:
     if blocks == 1:
         return a
     a = jnp.moveaxis(a.reshape(*a.shape[:3], blocks, -1), 3, 1)
-    return _row_major(a).reshape(-1, *a.shape[2:])
+    return stored(a).reshape(-1, *a.shape[2:])
 
 
 def _unblock(a: Array, batch: int) -> Array:
     """Invert `_block` for an original batch of `batch`."""
     if a.shape[0] == batch:
         return a
-    a = _row_major(a.reshape(batch, -1, *a.shape[1:]))
+    a = stored(a.reshape(batch, -1, *a.shape[1:]))
     return jnp.moveaxis(a, 1, 3).reshape(batch, *a.shape[2:4], -1)
-
-
-def _row_major(a: Array) -> Array:
-    return with_layout_constraint(a, Layout(tuple(range(a.ndim))))
 
 
 _FORWARD = {

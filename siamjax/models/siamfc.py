@@ -12,7 +12,7 @@ from siamjax import xcorr
 from siamjax.models.alexnet import LAYOUTS, AlexNet
 from siamjax.models.efficientnet import EfficientNetLite0
 from siamjax.models.layers import Conv
-from siamjax.typing import AnyArray, Array, Variables
+from siamjax.typing import AnyArray, Array
 
 LITE = "efficientnet-lite0"
 BACKBONES = (*LAYOUTS, LITE)
@@ -104,11 +104,3 @@ class SiamFCNet(nn.Module):
     ) -> Float[Array, "B y x"]:
         """Give the response of exemplars [B, 127, 127, 3] on search windows [B, S, S, 3]."""
         return self.respond(self.template(z, train), self.search(x, train))
-
-
-def apply(net: SiamFCNet, variables: Variables, *inputs: AnyArray, method: str) -> Array:
-    """Run one of the network's methods, its statistics fixed."""
-    result = net.apply(variables, *inputs, method=method)
-    if isinstance(result, tuple):  # only with mutable collections, which are not asked for
-        raise TypeError("the network returned mutated variables")
-    return result

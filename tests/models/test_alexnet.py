@@ -2,9 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from models import backbones_numpy
 from track import siamfc_numpy
 
-from siamjax.models.alexnet import LAYOUTS
+from siamjax.models.alexnet import LAYOUTS, PySOTAlexNet
 from siamjax.models.siamfc import SiamFCNet
 
 WIDTH = 1 / 24
@@ -98,3 +99,75 @@ def test_fresh_weights_are_xavier_uniform():
         assert 0.97 * limit < np.abs(kernel).max() <= limit, name
         assert kernel.std() == pytest.approx(limit / np.sqrt(3), rel=0.05), name
         assert not np.asarray(layer["conv"]["bias"]).any()
+
+
+# ------------------------------------------------------------------ PySOT's
+
+NEW_NAMES = ((r"conv(\d)/conv", r"backbone.layer\1.0"), (r"conv(\d)/bn", r"backbone.layer\1.1"))
+PLACES = {"conv1": (0, 3), "conv2": (4, 7), "conv3": (8, 10), "conv4": (11, 13), "conv5": (14, 15)}
+"""Indices in the one `Sequential` of the old names: the stage's convolution, its last module."""
+
+
+def old_names(prefix):
+    return tuple(
+        (f"{stage}/{kind}", f"{prefix}{first + after}")
+        for stage, (first, _) in PLACES.items()
+        for after, kind in enumerate(("conv", "bn"))
+    )
+
+
+def test_pysot_network_equals_numpy():
+    net = PySOTAlexNet(width=1 / 24)
+    variables = backbones_numpy.draw(net)
+    image = backbones_numpy.picture(103, batch=2)
+    stages = jax.jit(net.apply)(variables, image)
+    wanted = backbones_numpy.alexnet(variables, image)
+    assert set(stages) == set(wanted) == {"conv1", "conv2", "conv3", "conv4", "conv5"}
+    for name, want in wanted.items():
+        assert backbones_numpy.relative(stages[name], want) <= 2e-5, name
+    assert np.min(stages["conv4"]) == 0
+    assert np.min(stages["conv5"]) < 0
+
+
+@pytest.mark.parametrize(
+    ("case", "prefix", "keys"),
+    [
+        ("siamrpn_alex_up", "backbone.", None),
+        ("siamrpn_alex_dwxcorr", "backbone.features.", PLACES),
+        ("dasiamrpn_vot", "featureExtract.", PLACES),
+    ],
+)
+def test_pysot_golden_stages(shared, case, prefix, keys):
+    rules = old_names(prefix) if keys else NEW_NAMES
+    stages, numbers = backbones_numpy.golden(shared, case, "alexnet", rules, prefix)
+    for side, found in stages.items():
+        for name, stage in found.items():
+            module = keys[name][1] if keys else f"layer{name[-1]}"
+            backbones_numpy.check_stage(stage, numbers, f"stage/{side}/{prefix}{module}")
+
+
+def test_pysot_widths():
+    for width, expected in ((1.0, [96, 256, 384, 384, 256]), (2.0, [192, 512, 768, 768, 512])):
+        params = backbones_numpy.shapes_of(PySOTAlexNet(width=width))["params"]
+        assert [params[f"conv{n}"]["conv"]["bias"].shape[0] for n in range(1, 6)] == expected
+
+
+def test_pysot_features_shift_with_the_picture():
+    net = PySOTAlexNet(width=1 / 24)
+    variables = backbones_numpy.draw(net)
+    image = backbones_numpy.picture(135)
+    run = jax.jit(lambda x: net.apply(variables, x)["conv5"])
+    whole, moved = np.asarray(run(image[:, :127, :127])), np.asarray(run(image[:, 8:, 8:]))
+    assert whole.shape[1:3] == (6, 6)
+    np.testing.assert_allclose(whole[:, 1:, 1:], moved[:, :-1, :-1], atol=1e-4)
+
+
+def test_pysot_fresh_weights_are_those_of_pytorch():
+    net = PySOTAlexNet(width=0.1)
+    params = jax.jit(net.init)(jax.random.key(5), jnp.zeros((1, 127, 127, 3)))["params"]
+    for name, layer in params.items():
+        kernel, bias = (np.asarray(layer["conv"][leaf]) for leaf in ("kernel", "bias"))
+        limit = np.prod(kernel.shape[:3]) ** -0.5
+        assert 0.97 * limit < np.abs(kernel).max() <= limit, name
+        assert kernel.std() == pytest.approx(limit / np.sqrt(3), rel=0.05), name
+        assert 0.5 * limit < np.abs(bias).max() <= limit, name

@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from siamjax.models.conv import METHODS, conv
-from siamjax.models.layers import BatchNorm, Conv
+from siamjax.models.layers import BatchNorm, Conv, ConvNorm, follows_batch, max_pool
 
 TOLERANCE = 1e-5
 
@@ -38,7 +38,8 @@ def methods(name):
     channels, _, size, options = CASES[name]
     depthwise = options.get("groups", 1) == channels
     pointwise = size == 1 and not options.get("padding")
-    return [m for m in METHODS if (m != "shift" or depthwise) and (m != "gemm" or pointwise)]
+    possible = {"shift": depthwise, "taps": "groups" not in options, "gemm": pointwise}
+    return [m for m in METHODS if possible.get(m, True)]
 
 
 COMBINATIONS = [(name, method) for name in CASES for method in methods(name)]
@@ -342,3 +343,84 @@ def test_synchronised_batch_norm_equals_one_device(how):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), got, want)
     alone = jax.jit(synchronised(None))(params, x[:2], g[:2])
     assert np.abs(np.asarray(alone[2]) - np.asarray(got[2])[:2]).max() > 1e-2
+
+
+# ------------------------------------------------------------------ pooling, blocks, dtype
+
+
+def windows(x, size, strides):
+    view = np.lib.stride_tricks.sliding_window_view(x, (size, size), (1, 2))
+    return view[:, ::strides, ::strides]
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "strides", "padding"),
+    [((2, 9, 12, 3), 3, 2, 0), ((1, 8, 7, 2), 3, 2, 1), ((1, 6, 6, 2), 3, 1, 0)],
+)
+def test_max_pool_equals_numpy(shape, size, strides, padding):
+    x = np.random.default_rng(0).standard_normal(shape, np.float32) - 5  # below a border of zeros
+    border = (padding, padding)
+    padded = np.pad(x, ((0, 0), border, border, (0, 0)), constant_values=-np.inf)
+    got = max_pool(x, size, strides, padding)
+    np.testing.assert_array_equal(got, windows(padded, size, strides).max((-1, -2)))
+
+
+def test_max_pool_gives_the_gradient_to_the_first_of_equals():
+    x = np.float32(np.random.default_rng(0).integers(0, 3, (2, 9, 9, 4)))
+    weights = np.random.default_rng(1).standard_normal((2, 4, 4, 4), np.float32)
+    want = np.zeros_like(x)
+    for n, i, j, c in np.ndindex(weights.shape):
+        first = x[n, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3, c].argmax()
+        want[n, 2 * i + first // 3, 2 * j + first % 3, c] += weights[n, i, j, c]
+    got = jax.grad(lambda x: (max_pool(x) * weights).sum())(x)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+@pytest.mark.parametrize(("at", "expected"), [(0, [1, 0, 0, 0]), (2, [1, 1, 1, 1])])
+def test_max_pool_passes_nan_on(at, expected):
+    x = np.zeros((1, 5, 5, 1), np.float32)
+    x[0, at, at] = np.nan
+    np.testing.assert_array_equal(np.isnan(max_pool(x)).ravel(), np.bool_(expected))
+
+
+def test_convolution_with_norm_and_activation():
+    x = np.random.default_rng(0).standard_normal((2, 9, 9, 6), np.float32)
+    layer = ConvNorm(4, 3, 2, padding=1, activation=jax.nn.relu6)
+    variables = layer.init(jax.random.key(0), x)
+    assert "bias" not in variables["params"]["conv"]
+    stats = {"mean": np.float32([0.5] * 4), "var": np.float32([1, 2, 3, 4]), "count": np.int32(0)}
+    affine = {"scale": np.float32([1, -2, 3, 9]), "bias": np.float32([0, 1, 2, 3])}
+    params = {"conv": variables["params"]["conv"], "bn": affine}
+    y = reference(x, params["conv"]["kernel"], 2, 1, 1, 1)
+    y = (y - 0.5) / np.sqrt(stats["var"] + 1e-5) * affine["scale"] + affine["bias"]
+    got = layer.apply({"params": params, "batch_stats": {"bn": stats}}, x)
+    close(got, np.clip(y, 0, 6))
+    assert np.max(got) == 6
+
+
+@pytest.mark.parametrize("layer", [Conv(5, 3), BatchNorm(), ConvNorm(5, 3)])
+def test_dtype_is_that_of_the_output_alone(layer):
+    x = np.random.default_rng(0).normal(2, 1, (2, 7, 7, 3)).astype(np.float32)
+    exact, variables = layer.init_with_output(jax.random.key(0), x)
+    rough = layer.clone(dtype="bfloat16")
+    assert jax.eval_shape(rough.init, jax.random.key(0), x) == jax.eval_shape(lambda: variables)
+    got = rough.apply(variables, x)
+    assert exact.dtype == jnp.float32
+    assert got.dtype == jnp.bfloat16
+    apart = np.abs(np.asarray(got, np.float32) - exact).max() / np.abs(exact).max()
+    assert 0 < apart < 0.02
+
+
+@pytest.mark.parametrize(
+    ("train", "trained", "expected"),
+    [
+        (True, None, True),
+        (True, ("layer1", "layer2"), True),
+        (True, ("layer1",), False),
+        (True, (), False),
+        (False, None, False),
+        (False, ("layer2",), False),
+    ],
+)
+def test_follows_batch(train, trained, expected):
+    assert follows_batch("layer2", train, trained) is expected
