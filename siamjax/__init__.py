@@ -3,12 +3,15 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from siamjax import geometry, losses, weights, xcorr
+from siamjax import anchors, geometry, losses, targets, weights, xcorr
 from siamjax.crop import crop
+from siamjax.track.dasiamrpn import DaSiamRPN
 from siamjax.track.many import init_many, step_many
+from siamjax.track.nanotrack import NanoTrack
 from siamjax.track.siamfc import SiamFC
+from siamjax.track.siamrpn import SiamRPN
 from siamjax.track.state import Out
-from siamjax.track.zoo import siamfc
+from siamjax.track.zoo import dasiamrpn, nanotrack, siamfc, siamrpn, siamrpnpp
 from siamjax.weights import load
 
 if TYPE_CHECKING:
@@ -20,17 +23,26 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "DaSiamRPN",
+    "NanoTrack",
     "Out",
     "SiamFC",
+    "SiamRPN",
+    "anchors",
     "crop",
+    "dasiamrpn",
     "draw",
     "evaluate",
     "geometry",
     "init_many",
     "load",
     "losses",
+    "nanotrack",
     "siamfc",
+    "siamrpn",
+    "siamrpnpp",
     "step_many",
+    "targets",
     "track_video",
     "video",
     "weights",

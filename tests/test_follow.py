@@ -31,7 +31,7 @@ class Shift(SiamFC):
         moved = state.at[0].add(jnp.asarray(frame)[0, 0, 0].astype(jnp.float32))
         valid = moved[0] < 100
         box = jnp.where(valid, moved, jnp.nan)
-        return moved, Out(box, jnp.float32(0.5), valid)
+        return moved, Out(box, jnp.float32(0.5), valid, ~valid & False)
 
 
 def plain(count=6, size=(40, 60), red=2):

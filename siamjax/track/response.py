@@ -33,8 +33,14 @@ def upsampling_matrix(size: int, factor: int) -> Float[Array, "out size"]:
     return jnp.asarray(_upsampling_matrix(size, factor))
 
 
+def hann_window(size: int) -> Float[Array, "size size"]:
+    """Give the outer product of two Hann windows, 1 in the middle (PySOT)."""
+    hann = np.hanning(size)
+    return jnp.asarray(np.outer(hann, hann), jnp.float32)
+
+
 def cosine_window(size: int) -> Float[Array, "size size"]:
-    """Give the outer product of two Hann windows, summing to 1."""
+    """Give the outer product of two Hann windows, summing to 1 (siamfc-pytorch)."""
     hann = np.hanning(size)
     window = np.outer(hann, hann)
     return jnp.asarray(window / window.sum(), jnp.float32)

@@ -18,7 +18,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from siamjax import geometry, losses
 from siamjax.crop import check_frame, crop, mean_color
-from siamjax.models.siamfc import BACKBONES, STRIDES, SiamFCNet, apply
+from siamjax.models.apply import apply
+from siamjax.models.siamfc import BACKBONES, STRIDES, SiamFCNet
 from siamjax.track import siamfc_loss
 from siamjax.track.batching import map_examples, map_targets
 from siamjax.track.response import cosine_window, upsampling_matrix
@@ -87,6 +88,7 @@ class SiamFC:
         scale_loss: weight of telling the right scale from its neighbours, for a pyramid of
             templates; 0 trains the positions alone, as published.
         frozen_norm: BatchNorm stays with its running statistics while training.
+        lost_below: `lost` where the score is lower; 0 for never.
         width: scales an AlexNet's layers, for tests.
 
     The other attributes are the presets of `Hyper`.
@@ -111,6 +113,7 @@ class SiamFC:
     label_radius: float = 16.0
     scale_loss: float = 0.0
     frozen_norm: bool = False
+    lost_below: float = 0.0
     width: float = 1.0
 
     def __post_init__(self):
@@ -386,4 +389,5 @@ class SiamFC:
         box = geometry.from_pixel_center(state.center, state.size)
         valid: Bool[Array, ""] = jnp.all(jnp.isfinite(box))
         score = jnp.where(valid, jax.nn.sigmoid(peaks[scale_id]), 0.0)
-        return state, Out(jnp.where(valid, box, jnp.nan), score, valid)
+        lost = valid & (score < self.lost_below)
+        return state, Out(jnp.where(valid, box, jnp.nan), score, valid, lost)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from siamjax import geometry, losses
 from siamjax.crop import sample
-from siamjax.models.siamfc import apply
+from siamjax.models.apply import apply
 from siamjax.typing import AnyArray, Array, Params
 
 if TYPE_CHECKING:

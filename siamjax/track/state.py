@@ -17,6 +17,8 @@ class Out(NamedTuple):
     """0..1; its meaning is the family's own."""
     valid: Bool[AnyArray, "*n"]
     """False when the target was never given a usable box or the state is not finite."""
+    lost: Bool[AnyArray, "*n"]
+    """True where the tracker takes the target to be out of its sight; the box is its last guess."""
 
 
 def usable(box: Float[AnyArray, "4"], height: int, width: int) -> Bool[Array, ""]:

@@ -5,12 +5,22 @@ import difflib
 from typing import Any, Literal
 
 from siamjax.models.siamfc import LITE
+from siamjax.track.dasiamrpn import DaSiamRPN
+from siamjax.track.distractors import Aware
+from siamjax.track.nanotrack import NanoTrack
+from siamjax.track.region import RegionTracker
 from siamjax.track.siamfc import SiamFC
+from siamjax.track.siamrpn import SiamRPN
 
-Tracker = SiamFC
+Tracker = SiamFC | RegionTracker
 """Every tracker's class, one union for signatures."""
 
-FAMILIES: dict[str, type[Tracker]] = {"siamfc": SiamFC}
+FAMILIES: dict[str, type[Tracker]] = {
+    "siamfc": SiamFC,
+    "siamrpn": SiamRPN,
+    "dasiamrpn": DaSiamRPN,
+    "nanotrack": NanoTrack,
+}
 
 
 def siamfc(
@@ -65,12 +75,135 @@ def siamfc_lite() -> SiamFC:
     )
 
 
+def siamrpn(
+    head: Literal["up", "depthwise"] = "depthwise", preset: Literal["vot", "otb"] = "vot"
+) -> SiamRPN:
+    """Give SiamRPN on AlexNet: its own up-channel head, or PySOT's depthwise one.
+
+    Args:
+        head: `"up"` or `"depthwise"`.
+        preset: tracking constants; PySOT publishes the same for both benchmarks.
+
+    Source: PySOT's `siamrpn_alex_dwxcorr` and `siamrpn_alex_dwxcorr_otb`.
+
+    Raises:
+        ValueError: no such head or preset.
+    """
+    if preset not in ("vot", "otb"):
+        raise ValueError(f"preset: expected 'vot' or 'otb', got {preset!r}")
+    constants: dict[str, Any] = {"penalty_k": 0.16, "window_influence": 0.4, "lr": 0.3}
+    return SiamRPN(backbone="alexnet", head=head, instance=287, **constants)
+
+
+def siamrpnpp(
+    backbone: Literal["resnet50", "mobilenetv2"] = "resnet50",
+    preset: Literal["vot", "otb", "longterm"] = "vot",
+) -> SiamRPN:
+    """Give SiamRPN++: depthwise heads on three stages of a deep backbone.
+
+    Args:
+        backbone: `"resnet50"` or `"mobilenetv2"`.
+        preset: of ResNet-50: VOT's weights weigh the levels, OTB's average them, and `"longterm"`
+            has other widths and searches windows of 831 pixels while the target is lost.
+
+    Source: PySOT's `siamrpn_r50_l234_dwxcorr`, `..._otb`, `..._lt` and
+    `siamrpn_mobilev2_l234_dwxcorr`.
+
+    Raises:
+        ValueError: no such backbone or preset.
+    """
+    settings: dict[tuple[str, str], dict[str, Any]] = {
+        ("resnet50", "vot"): {
+            "weighted": True, "penalty_k": 0.05, "window_influence": 0.42, "lr": 0.38,
+        },
+        ("resnet50", "otb"): {"penalty_k": 0.24, "window_influence": 0.5, "lr": 0.25},
+        ("resnet50", "longterm"): {
+            "features": (128, 256, 512), "hidden": (128, 256, 512), "weighted": True,
+            "penalty_k": 0.05, "window_influence": 0.28, "lr": 0.22,
+            "lost_below": 0.8, "found_above": 0.998, "wider": (831,),
+        },
+        ("mobilenetv2", "vot"): {"penalty_k": 0.04, "window_influence": 0.4, "lr": 0.5},
+    }  # fmt: skip
+    if (backbone, preset) not in settings:
+        known = ", ".join(f"{name} with {of!r}" for name, of in settings)
+        raise ValueError(f"backbone and preset: expected {known}, got {backbone} with {preset!r}")
+    chosen = {"features": (256, 256, 256), **settings[backbone, preset]}
+    return SiamRPN(backbone=backbone, **chosen)
+
+
+def dasiamrpn(
+    size: Literal["vot", "otb", "big"] = "vot",
+    aware: Aware | None = None,
+    wider: tuple[int, ...] = (),
+) -> DaSiamRPN:
+    """Give DaSiamRPN as its authors run it, or with what their code leaves out.
+
+    Args:
+        size: `"vot"` and `"otb"` differ in constants alone; `"big"` has twice the channels, and
+            a search crop of 287 pixels for small targets.
+        aware: how distractors are learnt; None, as published in code, for not at all.
+        wider: search crops while lost, as (399, 527, 655, 783); () as published in code.
+
+    Source: foolwood/DaSiamRPN (constants); Zhu et al. 2018 (thresholds 0.8 and 0.95 of the
+    local-to-global search).
+
+    Raises:
+        ValueError: no such size.
+    """
+    lost: dict[str, Any] = {"wider": wider, "lost_below": 0.8, "found_above": 0.95} if wider else {}
+    lost["aware"] = aware
+    if size == "vot":
+        return DaSiamRPN(penalty_k=0.04, window_influence=0.44, lr=0.45, **lost)
+    if size == "otb":
+        return DaSiamRPN(penalty_k=0.22, window_influence=0.4, lr=0.3, **lost)
+    if size != "big":
+        raise ValueError(f"size: expected 'vot', 'otb' or 'big', got {size!r}")
+    return DaSiamRPN(
+        width=2.0,
+        hidden=512,
+        small_instance=287,
+        penalty_k=0.055,
+        window_influence=0.42,
+        lr=0.295,
+        **lost,
+    )
+
+
+def nanotrack(version: Literal[2, 3] = 3) -> NanoTrack:
+    """Give NanoTrack as its authors run it.
+
+    Args:
+        version: 2, whose towers see pixel-wise correlation alone, or 3.
+
+    Source: HonglinChu/SiamTrackers, `NanoTrack/models/config`.
+
+    Raises:
+        ValueError: no such version.
+    """
+    constants: dict[int, dict[str, Any]] = {
+        2: {"penalty_k": 0.15, "window_influence": 0.49, "lr": 0.385},
+        3: {"penalty_k": 0.138, "window_influence": 0.455, "lr": 0.348},
+    }
+    return NanoTrack(version=version, **constants.get(version, {}))
+
+
 _NAMED = {
     "siamfc-alexnet-v1": lambda: siamfc("alexnet-v1"),
     "siamfc-alexnet-v1-5s": lambda: siamfc("alexnet-v1", scales=5),
     "siamfc-alexnet-v2": lambda: siamfc("alexnet-v2"),
     "siamfc-alexnet-v3": lambda: siamfc("alexnet-v3"),
     "siamfc-lite": siamfc_lite,
+    "siamrpn-alexnet-up": lambda: siamrpn("up"),
+    "siamrpn-alexnet-dw": lambda: siamrpn("depthwise"),
+    "siamrpnpp-resnet50": siamrpnpp,
+    "siamrpnpp-resnet50-otb": lambda: siamrpnpp(preset="otb"),
+    "siamrpnpp-resnet50-longterm": lambda: siamrpnpp(preset="longterm"),
+    "siamrpnpp-mobilenetv2": lambda: siamrpnpp("mobilenetv2"),
+    "dasiamrpn-vot": lambda: dasiamrpn("vot"),
+    "dasiamrpn-otb": lambda: dasiamrpn("otb"),
+    "dasiamrpn-big": lambda: dasiamrpn("big"),
+    "nanotrack-v2": lambda: nanotrack(2),
+    "nanotrack-v3": lambda: nanotrack(3),
 }
 
 
@@ -120,9 +253,13 @@ def build(family: str, config: dict[str, Any]) -> Tracker:
     if strange:
         raise ValueError(f"config: {family} has no setting {', '.join(strange)}")
     settings: dict[str, Any] = {k: _read(v) for k, v in config.items()}
+    if settings.get("aware") is not None:
+        settings["aware"] = Aware(*settings["aware"])
     return kind(**settings)
 
 
 def _read(value: Any) -> Any:
-    """Undo `describe`'s writing of infinity, which JSON does not have."""
+    """Undo what JSON does to a setting: infinity as a word, tuples as lists."""
+    if isinstance(value, list):
+        return tuple(_read(one) for one in value)
     return float("inf") if value == "inf" else value

@@ -60,7 +60,7 @@ class Drift:
         box = box + np.array([speed * variables["gain"], 0, 0, 0], np.float32)
         valid = index not in self.invalid
         shown = box if valid else np.full(4, np.nan, np.float32)
-        return (box, index), Out(shown, np.float32(0.25), np.bool_(valid))
+        return (box, index), Out(shown, np.float32(0.25), np.bool_(valid), np.bool_(False))
 
 
 VARIABLES = {"gain": np.float32(1)}
