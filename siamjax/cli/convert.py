@@ -49,6 +49,7 @@ class Command:
         state_dict = weights.read_torch(self.checkpoint)
         try:
             variables = weights.from_torch(state_dict, tracker)
+            layout = weights.layout_of(state_dict, tracker)
         except ValueError as error:
             raise ValueError(f"{self.checkpoint}: {error}") from error
         original = hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()
@@ -59,7 +60,7 @@ class Command:
             source=self.source or self.checkpoint.name,
             licence=self.licence,
             dtype=self.dtype,
-            original={"file": self.checkpoint.name, "sha256": original},
+            original={"file": self.checkpoint.name, "sha256": original, "layout": layout},
         )
         header, _ = weights.read(self.out)
         summary = {

@@ -26,6 +26,10 @@ FAMILY = names.Family(
         (r"block(\d+)/project/bn", r"_blocks.\1._bn2"),
     ),
     ignored=r"_blocks\.|_conv_head\.|_bn1\.|_fc\.",
+    order=(
+        *("_conv_stem", "_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv"),
+        *("_bn2", "_blocks"),
+    ),
 )
 
 

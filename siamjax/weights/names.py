@@ -7,6 +7,7 @@ file holds names only. Layouts: convolution kernels OIHW to HWIO (grouped ones a
 axis being inputs per group), dense kernels transposed, `num_batches_tracked` int64 to int32.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -26,6 +27,9 @@ LEAVES = {
     "count": "num_batches_tracked",
 }
 
+# Within a module, PyTorch lists parameters before buffers.
+_ORDER = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
 _INWARD = {"conv": (2, 3, 1, 0), "dense": (1, 0)}  # PyTorch's axes, in linen's order
 _OUTWARD = {"conv": (3, 2, 0, 1), "dense": (1, 0)}
 
@@ -36,13 +40,22 @@ class Family(NamedTuple):
     `rules`: pairs (pattern, replacement) on a linen module's path (`backbone/conv1/bn`); the first
     pattern that matches all of it gives the PyTorch module. `ignored`: a pattern of PyTorch names
     that such checkpoints hold and the network does not use. `own`: a pattern of paths in the
-    variables that have no counterpart in PyTorch and start as zeros.
+    variables that have no counterpart in PyTorch and start as zeros. `order`: parts of PyTorch
+    names in the order of the module's definition, where that is not the alphabet's; others follow,
+    numbers by their value. `also`: the other layouts in which the same network's checkpoints come.
     """
 
     name: str
     rules: tuple[tuple[str, str], ...]
     ignored: str = r"(?!)"
     own: str = r"(?!)"
+    order: tuple[str, ...] = ()
+    also: tuple["Family", ...] = ()
+
+    @property
+    def layouts(self) -> tuple["Family", ...]:
+        """This layout, the usual one, and the others."""
+        return (self, *self.also)
 
 
 class Entry(NamedTuple):
@@ -99,13 +112,14 @@ def unflatten(flat: Mapping[str, Any], collections: tuple[str, ...] = ()) -> dic
     return tree
 
 
-def expected(tracker: Any) -> dict[str, jax.ShapeDtypeStruct]:
+@functools.lru_cache(maxsize=64)
+def expected(tracker: Any) -> Mapping[str, jax.ShapeDtypeStruct]:
     """Give the shapes and dtypes of a tracker's variables by path, computing nothing."""
     return flatten(jax.eval_shape(tracker.init_variables, jax.random.key(0)))
 
 
 def entries(shapes: Mapping[str, jax.ShapeDtypeStruct], family: Family) -> list[Entry]:
-    """List every array of a network with its PyTorch name.
+    """List every array of a network with its PyTorch name, in PyTorch's order.
 
     Raises:
         ValueError: the family has no rule for a module, or two arrays get one name.
@@ -127,7 +141,38 @@ def entries(shapes: Mapping[str, jax.ShapeDtypeStruct], family: Family) -> list[
         if key in result:
             raise ValueError(f"{family.name}: {path} and {result[key].path} are both {key!r}")
         result[key] = Entry(key, path, kind, shape, np.dtype(leaf.dtype))
-    return list(result.values())
+    ranks = {part: rank for rank, part in enumerate((*_ORDER, *family.order))}
+    return sorted(result.values(), key=lambda entry: _position(entry.key, ranks))
+
+
+def may_hold(state_dict: Mapping[str, Any], family: Family) -> bool:
+    """Tell whether the rules can give every name of a state dict, knowing no shapes."""
+    given = (re.escape(replacement) for _, replacement in family.rules)
+    given = (re.sub(r"\\\\(?:\d|g<\d+>)", r"\\w+", module) for module in given)
+    known = re.compile(rf"(?:{'|'.join(given)})\.\w+|(?:{family.ignored}).*")
+    return all(known.fullmatch(key) for key in state_dict)
+
+
+def closest(
+    state_dict: Mapping[str, Any], shapes: Mapping[str, jax.ShapeDtypeStruct], family: Family
+) -> tuple[list[Entry], Family]:
+    """Give the entries of the layout that shares most names with a state dict, and that layout.
+
+    Raises:
+        ValueError: as `entries`.
+    """
+    tables = [(entries(shapes, layout), layout) for layout in family.layouts]
+    return max(tables, key=lambda pair: sum(entry.key in state_dict for entry in pair[0]))
+
+
+def _position(key: str, ranks: Mapping[str, int]) -> list[tuple[Any, ...]]:
+    """Give what sorts names as PyTorch lists them: part by part, by rank, then naturally."""
+
+    def natural(part: str) -> list[str | int]:
+        pieces = re.split(r"(\d+)", part)  # text and numbers in turn
+        return [int(piece) if piece.isdigit() else piece for piece in pieces]
+
+    return [(ranks.get(part, len(ranks)), natural(part)) for part in key.split(".")]
 
 
 def _module(path: str, family: Family) -> str:

@@ -124,7 +124,7 @@ def test_a_file_of_another_shape_than_its_config(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"tracker": "siamrpn"}, "unknown tracker family 'siamrpn'"),
+        ({"tracker": "transt"}, "unknown tracker family 'transt'"),
         ({"config": {"colour": 1}}, "has no setting colour"),
         ({"config": {"backbone": "vgg"}}, "got 'vgg'"),
     ],
