@@ -7,12 +7,8 @@ that was never interrupted (bit for bit on CPU). One process, one or several loc
 import dataclasses
 import functools
 import json
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +16,17 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from siamjax import weights
 from siamjax.data import pipeline
 from siamjax.data.augment import augment_batch
+from siamjax.train import freeze
 from siamjax.train import optimizer as optimizers
 from siamjax.train.checkpoint import Checkpoints, Restored
 from siamjax.train.log import Log, Window
 from siamjax.train.recipe import Recipe
 from siamjax.train.step import TrainState, init_state, make_step
+from siamjax.train.terminal import progress, stop
 
 MAX_SKIPPED = 50
 WEIGHTS = "weights.npz"
@@ -65,25 +62,15 @@ def train(
     replicated, split = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in ((), ("data",)))
     init_key, run_key = jax.random.split(jax.random.key(recipe.seed))
     shapes = jax.eval_shape(recipe.tracker.init_variables, init_key)
-    optimizer = optimizers.build(recipe.optimizer, recipe.steps, shapes["params"])
+    phases = freeze.phases(recipe.unfreeze)
+    compiled = functools.partial(_step, recipe, params=shapes["params"], shardings=replicated)
+    if recipe.unfreeze and not hasattr(recipe.tracker, "trained"):
+        raise ValueError(f"unfreeze: {type(recipe.tracker).__name__} has no stages to unfreeze")
+    optimizer, *_ = [  # all of them, so that a wrong name is found before the first phase
+        optimizers.build(recipe.optimizer, recipe.steps, shapes["params"], phase)
+        for phase in phases
+    ]
     start = functools.partial(init_state, optimizer=optimizer, ema=recipe.ema > 0)
-    tracker = recipe.tracker
-    if recipe.search_size is not None:
-        tracker = dataclasses.replace(tracker, instance=recipe.search_size)
-    step = make_step(
-        tracker,
-        optimizer,
-        functools.partial(
-            augment_batch,
-            template_config=recipe.template_augment,
-            search_config=recipe.search_augment,
-            template_size=tracker.template_crop,
-            search_size=tracker.instance,
-        ),
-        ema_decay=recipe.ema,
-        frozen=recipe.optimizer.frozen,
-    )
-    step = jax.jit(step, donate_argnums=0, out_shardings=replicated)
     batches = pipeline.batches(
         recipe.sources(recipe.data),
         recipe.pairs,
@@ -117,10 +104,14 @@ def train(
 
         on_cpu = mesh.devices.flat[0].platform == "cpu"
         rate = recipe.optimizer.schedule.build(recipe.steps)
+        phase, step = None, None
         waiting: list[Any] = []
         number, saved, line = first, first, {}
-        with Log(out, first) as log, _progress(console, recipe, first) as show, _stop() as stopping:
+        with Log(out, first) as log, progress(console, recipe, first) as show, stop() as stopping:
             while number < recipe.steps and not stopping.is_set():
+                due = [phase for phase in phases if phase.start <= number][-1]
+                if step is None or due is not phase:
+                    phase, step = due, compiled(due)
                 batch = {k: jax.device_put(v, split) for k, v in next(batches).items()}
                 state, metrics = step(state, batch, run_key)
                 waiting.append(metrics)
@@ -184,6 +175,29 @@ def _mesh(devices: int | None, batch_size: int) -> jax.sharding.Mesh:
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=local[:count])
 
 
+def _step(recipe: Recipe, phase: freeze.Phase, params: Any, shardings: Any) -> Any:
+    """Build the compiled step of one phase of the training."""
+    tracker = recipe.tracker
+    if recipe.search_size is not None:
+        tracker = dataclasses.replace(tracker, instance=recipe.search_size)
+    if phase.layers is not None:
+        tracker = dataclasses.replace(tracker, trained=phase.layers)
+    step = make_step(
+        tracker,
+        optimizers.build(recipe.optimizer, recipe.steps, params, phase),
+        functools.partial(
+            augment_batch,
+            template_config=recipe.template_augment,
+            search_config=recipe.search_augment,
+            template_size=tracker.template_crop,
+            search_size=tracker.instance,
+        ),
+        ema_decay=recipe.ema,
+        frozen=recipe.optimizer.frozen + phase.frozen,
+    )
+    return jax.jit(step, donate_argnums=0, out_shardings=shardings)
+
+
 def _initial(recipe: Recipe, key: Any) -> Any:
     """Draw fresh variables and let the recipe change them; their shapes must stay."""
     if recipe.backbone is not None and recipe.initial is None:
@@ -240,57 +254,3 @@ def _export(recipe: Recipe, state: TrainState, path: Path) -> None:
         licence=recipe.licence,
         training=json.loads(json.dumps(_settings(recipe))),
     )
-
-
-@contextmanager
-def _stop() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C or SIGTERM into an event; a second one interrupts at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def handle(number: int, frame: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-        print("stopping after this step ...", file=sys.stderr)
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _progress(
-    console: Console, recipe: Recipe, first: int
-) -> Iterator[Callable[[int, dict[str, Any]], None]]:
-    """Show a bar on a terminal, plain lines elsewhere."""
-    console.print(f"compiling {recipe.name} ...", highlight=False)
-    shown: dict[str, Any] = {}
-
-    def text(line: dict[str, Any]) -> str:
-        loss = line.get("loss")
-        loss = "not finite" if loss is None else f"{loss:.4f}"
-        return f"loss {loss}, {line['samples_per_second']:.1f} pairs/s"
-
-    if not console.is_terminal:
-
-        def plain(number: int, line: dict[str, Any]) -> None:
-            if line and line.get("step") != shown.get("step"):
-                shown.update(line)
-                console.print(f"step {number}/{recipe.steps}: {text(line)}", highlight=False)
-
-        yield plain
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
-        task = bar.add_task(recipe.name, total=recipe.steps, completed=first)
-
-        def draw(number: int, line: dict[str, Any]) -> None:
-            bar.update(task, completed=number, description=text(line) if line else recipe.name)
-
-        yield draw

@@ -1,6 +1,8 @@
 """The optimiser of a recipe as one optax chain.
 
-clip -> (decay) -> momentum or Adam -> learning rate -> multipliers by path.
+(sum over shards) -> clip -> decay -> hold what is frozen -> momentum -> learning rate ->
+multipliers by path; AdamW decays after its moments. The state has the same structure whatever is
+frozen, so parts can be unfrozen in the midst of a training.
 """
 
 from dataclasses import dataclass, field
@@ -28,6 +30,11 @@ class Optimizer:
     """weight decay"""
     decay_all: bool = False
     """decay biases and BatchNorm too, as torch does by default"""
+    gradients: Literal["mean", "sum"] = "mean"
+    """gradient of the whole batch's mean loss, or `shards` times that before clipping: PySOT adds
+    up the gradients of its processes, each of its own share's mean loss"""
+    shards: int = 1
+    """processes that the original recipe summed over; has nothing to do with the devices here"""
     clip: float | None = None
     """largest norm of the whole gradient"""
     multipliers: tuple[tuple[str, float], ...] = ()
@@ -36,18 +43,26 @@ class Optimizer:
     """patterns of the paths of parameters that are not trained at all"""
 
 
-def build(config: Optimizer, steps: int, params: Any) -> optax.GradientTransformation:
+def build(
+    config: Optimizer, steps: int, params: Any, phase: freeze.Phase | None = None
+) -> optax.GradientTransformation:
     """Build the chain for a training of `steps` steps.
 
     Args:
         config: settings.
         steps: length of the training, which the learning rate spans.
         params: parameters (or their shapes), to check the patterns against.
+        phase: what is frozen and slowed besides, and only for now; None for nothing. What is
+            frozen gathers no momentum.
 
     Raises:
         ValueError: a pattern matches no parameter, or a setting is out of range.
     """
-    freeze.check_patterns(params, [rule for rule, _ in config.multipliers] + list(config.frozen))
+    phase = freeze.Phase(0) if phase is None else phase
+    frozen = config.frozen + phase.frozen
+    rules = phase.rules + config.multipliers
+    typed = [rule for rule, _ in rules] + list(config.frozen)
+    freeze.check_patterns(params, typed + [freeze.BACKBONE] * bool(phase.frozen))
     for name in ("momentum", "second_moment"):
         if not 0 <= getattr(config, name) < 1:
             raise ValueError(f"{name} must lie in [0, 1), got {getattr(config, name)}")
@@ -55,17 +70,21 @@ def build(config: Optimizer, steps: int, params: Any) -> optax.GradientTransform
         raise ValueError(f"weight_decay must not be negative, got {config.weight_decay}")
     if config.clip is not None and config.clip <= 0:
         raise ValueError(f"clip must be positive, got {config.clip}")
+    if config.shards < 1:
+        raise ValueError(f"shards must be at least 1, got {config.shards}")
     decay = optax.add_decayed_weights(
         config.weight_decay, None if config.decay_all else freeze.decayed
     )
+    hold = freeze.scale_by_path([(pattern, 0.0) for pattern in frozen])
     if config.method == "sgd":
-        core = [decay, optax.trace(config.momentum)]
+        core = [decay, hold, optax.trace(config.momentum)]
     else:
         core = [optax.scale_by_adam(config.momentum, config.second_moment), decay]
-    rules = [(pattern, 0.0) for pattern in config.frozen] + list(config.multipliers)
     return optax.chain(
-        *([] if config.clip is None else [optax.clip_by_global_norm(config.clip)]),
+        optax.scale(config.shards if config.gradients == "sum" else 1),
+        optax.identity() if config.clip is None else optax.clip_by_global_norm(config.clip),
         *core,
         optax.scale_by_learning_rate(config.schedule.build(steps)),
-        *([freeze.scale_by_path(rules)] if rules else []),
+        hold,
+        freeze.scale_by_path(rules),
     )

@@ -14,6 +14,7 @@ from typing import Any
 import siamjax
 from siamjax.data.augment import Augment
 from siamjax.data.pairs import PairConfig, Source
+from siamjax.train import freeze
 from siamjax.train.optimizer import Optimizer
 from siamjax.typing import Variables
 
@@ -49,6 +50,9 @@ class Recipe:
     """augmentation of the searches"""
     optimizer: Optimizer = field(default_factory=Optimizer)
     """optimiser, learning rate, what is frozen"""
+    unfreeze: tuple[freeze.Unfreeze, ...] = ()
+    """if any: the backbone is frozen, BatchNorm included, but for the layers that these name, each
+    from its step on"""
     ema: float = 0.0
     """decay of a running average of the parameters, which is then what is exported; 0 for none"""
     initial: Initial | None = None
@@ -72,6 +76,7 @@ class Recipe:
         for name in ("steps", "batch_size", "checkpoint_every", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        freeze.phases(self.unfreeze)
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, got {self.seed}")
         if not 0 <= self.ema < 1:

@@ -48,10 +48,51 @@ class Exponential:
 
     def build(self, steps: int) -> optax.Schedule:
         """Return the schedule over `steps`, which is rounded up to whole epochs."""
-        table = jnp.asarray(self.table(), jnp.float32)
-        _check(steps)
-        epoch_steps = math.ceil(steps / self.epochs)
-        return lambda step: table[jnp.minimum(jnp.asarray(step) // epoch_steps, self.epochs - 1)]
+        return _by_epoch(self.table(), steps)
+
+
+@dataclass(frozen=True)
+class WarmupLog:
+    """A table of learning rates, one per epoch: steps up, then down, both by constant factors.
+
+    Epochs 0 to warmup - 1: first * (peak / first) ** (epoch / warmup), so that the warm-up ends
+    below the peak; then from the peak to `last`, both reached, evenly on a logarithmic scale.
+
+    Source: PySOT's schedule "log" after a warm-up of type "step" (20 epochs, 5 of them warm-up).
+    Its rates are scaled by `BASE_LR / LR.KWARGS.start_lr`, which halves those written in the
+    AlexNet configuration; here the rates are those that the optimiser gets.
+    """
+
+    first: float = 1e-3
+    """learning rate of epoch 0"""
+    peak: float = 5e-3
+    """learning rate of the first epoch after the warm-up"""
+    last: float = 5e-4
+    """learning rate of the last epoch"""
+    warmup: int = 5
+    """epochs of warm-up; 0 for none"""
+    epochs: int = 20
+    """number of epochs the steps are divided into, warm-up included"""
+
+    def table(self) -> list[float]:
+        """Return the learning rate of each epoch."""
+        _check(self.epochs, first=self.first, peak=self.peak, last=self.last)
+        if not 0 <= self.warmup < self.epochs:
+            raise ValueError(f"warmup must be 0 to {self.epochs - 1} epochs, got {self.warmup}")
+        rise = [
+            self.first * (self.peak / self.first) ** (epoch / self.warmup)
+            for epoch in range(self.warmup)
+        ]
+        falling = self.epochs - self.warmup
+        fall = [
+            self.peak * (self.last / self.peak) ** (epoch / max(falling - 1, 1))
+            for epoch in range(falling)
+        ]
+        return rise + fall
+
+    def build(self, steps: int) -> optax.Schedule:
+        """Return the schedule over `steps`, which is rounded up to whole epochs."""
+        return _by_epoch(self.table(), steps)
 
 
 @dataclass(frozen=True)
@@ -87,7 +128,15 @@ class WarmupCosine:
         return schedule
 
 
-Schedule = Constant | Exponential | WarmupCosine
+Schedule = Constant | Exponential | WarmupLog | WarmupCosine
+
+
+def _by_epoch(table: list[float], steps: int) -> optax.Schedule:
+    """Return the schedule that holds each rate of a table for one epoch, the last one for ever."""
+    _check(steps)
+    rates = jnp.asarray(table, jnp.float32)
+    epoch_steps = math.ceil(steps / len(table))
+    return lambda step: rates[jnp.minimum(jnp.asarray(step) // epoch_steps, len(table) - 1)]
 
 
 def _check(steps: int, **rates: float) -> None:

@@ -11,7 +11,9 @@ import tiny
 from rich.console import Console
 
 from siamjax import weights
+from siamjax.track.siamrpn import SiamRPN
 from siamjax.train import log
+from siamjax.train.freeze import Unfreeze
 from siamjax.train.loop import train
 from siamjax.train.optimizer import Optimizer
 from siamjax.train.recipe import Recipe, load
@@ -113,6 +115,57 @@ def test_four_devices_train_alike(recipe, tmp_path):
     distance = lambda a, b: float(optax.tree.norm(jax.tree.map(np.subtract, a, b)))
     assert distance(one, fresh["params"]) > 1e-3
     assert distance(four, one) < 1e-3 * distance(one, fresh["params"])
+
+
+@pytest.fixture(scope="module")
+def staged(recipe) -> Recipe:
+    """A recipe whose backbone is frozen for two steps; then its last stage moves as well."""
+    return dataclasses.replace(
+        recipe,
+        tracker=SiamRPN(backbone="alexnet", width=1 / 48, hidden=4, instance=143),
+        optimizer=Optimizer("sgd", Constant(0.05), clip=10.0),
+        unfreeze=(Unfreeze(2, ("conv5",), 0.5),),
+        steps=4,
+        ema=0.0,
+    )
+
+
+def test_a_backbone_is_unfrozen_in_the_midst_of_a_training_and_of_a_resumed_one(staged, tmp_path):
+    import shutil
+
+    quiet = Console(quiet=True)
+    summary = train(staged, tmp_path / "whole", devices=1, console=quiet)
+    assert summary["skipped"] == 0
+    whole = arrays(tmp_path / "whole")
+    fresh = staged.tracker.init_variables(jax.random.split(jax.random.key(staged.seed))[0])
+    for number in range(1, 5):
+        for kind in ("params", "batch_stats"):
+            now, then = (tree[kind]["backbone"][f"conv{number}"] for tree in (whole, fresh))
+            jax.tree.map(np.testing.assert_array_equal, now, then)
+    now, then = (tree["params"]["backbone"]["conv5"]["conv"]["kernel"] for tree in (whole, fresh))
+    assert np.abs(now - np.asarray(then)).max() > 0
+    assert whole["batch_stats"]["backbone"]["conv5"]["bn"]["count"] == 2 * 2  # two steps, twice
+    branch = whole["batch_stats"]["rpn_head"]["level_0"]["cls"]
+    assert branch["conv_search"]["bn"]["count"] == 4
+
+    broken = tmp_path / "broken"
+    shutil.copytree(tmp_path / "whole", broken)
+    (broken / "weights.npz").unlink()
+    (broken / "checkpoints" / "4.sha256.json").unlink()
+    assert train(staged, broken, devices=1, console=quiet)["continued_from"] == 2
+    equal(arrays(broken), whole)
+    assert lines(broken) == lines(tmp_path / "whole")
+
+
+def test_refusals_of_stages(recipe, staged, tmp_path):
+    quiet = Console(quiet=True)
+    plain = dataclasses.replace(recipe, unfreeze=(Unfreeze(2, ("conv5",)),))
+    with pytest.raises(ValueError, match="SiamFC has no stages"):
+        train(plain, tmp_path, devices=1, console=quiet)
+    stages = (Unfreeze(2, ("conv5",)), Unfreeze(3, ("conv7",)))
+    wrong = dataclasses.replace(staged, unfreeze=stages)
+    with pytest.raises(ValueError, match=r"'\^backbone/conv7/' matches no parameter"):
+        train(wrong, tmp_path, devices=1, console=quiet)
 
 
 def test_refusals(recipe, done, tmp_path):

@@ -1,0 +1,112 @@
+"""What the published trainings of PySOT's region trackers share; a recipe says where it differs.
+
+Source: PySOT `tools/train.py`, `core/config.py` and its experiments (REFERENCE 1.8). Differences
+here: GOT-10k and COCO in place of ImageNet VID, YouTube-BB, COCO and ImageNet DET, half of the
+pairs each; search frames within 100 accepted frames, as VID's there; losses are means over the
+whole batch instead of one for each GPU; the momentum of everything else is kept when the backbone
+is unfrozen; the classification loss counts a lone positive; crops have no whole-pixel windows.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from siamjax import weights
+from siamjax.data.augment import Augment
+from siamjax.data.pairs import PairConfig, Source
+from siamjax.data.readers import coco, got10k
+from siamjax.track.siamrpn import SiamRPN
+from siamjax.train.freeze import Unfreeze
+from siamjax.train.optimizer import Optimizer
+from siamjax.train.recipe import Initial, Recipe
+from siamjax.train.schedule import WarmupLog
+from siamjax.typing import Variables
+from siamjax.weights import pysot
+
+PAIRS = 600_000
+"""Pairs of one epoch."""
+UNFREEZE_EPOCH = 10
+
+
+def sources(data: Path) -> list[Source]:
+    """Read `GOT-10k/train` and `coco/annotations`, `coco/train2017` below `data`."""
+    stills = data / "coco" / "annotations" / "instances_train2017.json"
+    return [
+        Source(got10k.read(data / "GOT-10k", split="train"), 0.5, 100, "GOT-10k"),
+        Source(coco.read(stills, data / "coco" / "train2017"), 0.5, 0, "COCO"),
+    ]
+
+
+def initial(tracker: SiamRPN) -> Initial:
+    """Give the function that puts ImageNet weights, in PySOT's names, into the backbone."""
+
+    def put(variables: Variables, path: Path | None) -> Variables:
+        if path is None:
+            raise ValueError(
+                "backbone: expected the file of ImageNet weights (--backbone FILE.pth): the"
+                " backbone is frozen for the first epochs, and would stay the noise it was drawn as"
+            )
+        pretrained = pysot.backbone(weights.read_torch(path), tracker.backbone, tracker.net.stages)
+        return {
+            name: {**variables[name], "backbone": pretrained[name]}
+            for name in ("params", "batch_stats")
+        }
+
+    return put
+
+
+def recipe(
+    name: str,
+    tracker: SiamRPN,
+    schedule: WarmupLog,
+    *,
+    gpus: int,
+    batch: int,
+    layers: tuple[str, ...],
+    lr_multiplier: float = 0.1,
+    negative: float = 0.2,
+    gray: float = 0.0,
+    search_size: int | None = None,
+) -> Recipe:
+    """Make a recipe of SGD, warm-up, and a backbone that is frozen until epoch 10.
+
+    Args:
+        name: of the recipe.
+        tracker: what is trained.
+        schedule: learning rates, whose epochs are 600,000 pairs.
+        gpus: of the original; their gradients were added up.
+        batch: pairs for each of them.
+        layers: stages of the backbone trained from epoch 10 on.
+        lr_multiplier: on the learning rate of these.
+        negative: share of pairs that show two objects.
+        gray: share of pairs without colours.
+        search_size: side of the search crops, where it is not the tracker's.
+    """
+    whole = gpus * batch
+    epoch = PAIRS // whole
+    common: dict[str, Any] = {"color": 1.0, "gray": gray}
+    return Recipe(
+        name=name,
+        tracker=tracker,
+        sources=sources,
+        data=Path("data"),
+        initial=initial(tracker),
+        steps=schedule.epochs * epoch,
+        batch_size=whole,
+        search_size=search_size,
+        pairs=PairConfig(template_size=147, search_size=431, negative=negative),
+        template_augment=Augment(shift=4.0, scale=0.05, **common),
+        search_augment=Augment(shift=64.0, scale=0.18, **common),
+        optimizer=Optimizer(
+            method="sgd",
+            schedule=schedule,
+            momentum=0.9,
+            weight_decay=1e-4,
+            decay_all=True,
+            gradients="sum",
+            shards=gpus,
+            clip=10.0,
+        ),
+        unfreeze=(Unfreeze(UNFREEZE_EPOCH * epoch, layers, lr_multiplier),),
+        checkpoint_every=epoch,
+        source=f"GOT-10k and COCO, by the recipe of PySOT ({name}); ImageNet backbone",
+    )

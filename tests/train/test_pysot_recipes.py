@@ -1,0 +1,156 @@
+"""The recipes of region trackers: their settings, and two steps of each, narrow and on noise."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tiny
+from rich.console import Console
+
+from siamjax import weights
+from siamjax.data.pairs import Source
+from siamjax.data.readers import folder
+from siamjax.track import zoo
+from siamjax.train import freeze, optimizer, pysot
+from siamjax.train import recipe as recipes
+from siamjax.train.freeze import Unfreeze
+from siamjax.train.loop import train
+from siamjax.train.schedule import WarmupLog
+
+# Name, GPUs, batch of one, pairs of two objects, grey ones, trained layers, factor on their rate.
+PYSOT = [
+    ("siamrpn_alexnet", 16, 128, 0.05, 0.0, ("conv4", "conv5"), 1.0),
+    ("siamrpnpp_resnet50", 8, 28, 0.2, 0.0, ("layer2", "layer3", "layer4"), 0.1),
+    ("siamrpnpp_resnet50_otb", 8, 16, 0.2, 0.2, ("layer1", "layer2", "layer3", "layer4"), 0.1),
+    ("siamrpnpp_mobilenetv2", 8, 28, 0.2, 0.0, ("layer4", "layer5", "layer6", "layer7"), 0.1),
+    ("siamrpnpp_longterm", 8, 28, 0.2, 0.0, ("layer2", "layer3", "layer4"), 0.1),
+    ("dasiamrpn", 16, 128, 0.2, 0.0, ("conv4", "conv5"), 1.0),
+]
+NAMES = [row[0] for row in PYSOT]
+
+
+@pytest.mark.parametrize(("name", "gpus", "batch", "negative", "gray", "layers", "factor"), PYSOT)
+def test_settings(name, gpus, batch, negative, gray, layers, factor):
+    recipe = recipes.load(name)
+    epoch = 600_000 // (gpus * batch)
+    epochs = recipe.optimizer.schedule.epochs
+    assert recipe.steps == epochs * epoch
+    assert epochs == (50 if gpus == 16 else 20)
+    assert recipe.batch_size == gpus * batch
+    assert recipe.unfreeze == (Unfreeze(10 * epoch, layers, factor),)
+    chosen = recipe.optimizer
+    assert (chosen.gradients, chosen.shards, chosen.clip) == ("sum", gpus, 10.0)
+    assert (chosen.method, chosen.momentum, chosen.weight_decay) == ("sgd", 0.9, 1e-4)
+    assert chosen.decay_all
+    assert recipe.pairs.negative == negative
+    for augment, shift, scale in (
+        (recipe.template_augment, 4, 0.05),
+        (recipe.search_augment, 64, 0.18),
+    ):
+        assert (augment.shift, augment.scale) == (shift, scale)
+        assert (augment.color, augment.gray, augment.flip) == (1, gray, 0)
+    # The rate holds from the first step of an epoch to its last.
+    rate = recipe.optimizer.schedule.build(recipe.steps)
+    table = recipe.optimizer.schedule.table()
+    assert float(rate(10 * epoch - 1)) == pytest.approx(table[9], rel=1e-6)
+    assert float(rate(10 * epoch)) == pytest.approx(table[10], rel=1e-6)
+
+
+def test_headers_say_what_was_not_run():
+    for name in (*NAMES, "siamrpn_lite"):
+        text = (recipes.experiments() / f"{name}.py").read_text()
+        header = text.split('"""')[1]
+        for word in ("Result", "NOT RUN HERE", "Published", "Hardware", f"siamjax train {name}"):
+            assert word in header, (name, word)
+
+
+def test_schedules_of_the_published_configurations():
+    rates = {
+        "siamrpn_alexnet": WarmupLog(2.5e-3, 5e-3, 2.5e-4, 5, 50),
+        "siamrpnpp_resnet50": WarmupLog(1e-3, 5e-3, 5e-4, 5, 20),
+        "siamrpnpp_resnet50_otb": WarmupLog(1e-3, 5e-3, 2.5e-3, 5, 20),
+    }
+    for name, schedule in rates.items():
+        assert recipes.load(name).optimizer.schedule == schedule
+    assert recipes.load("siamrpn_alexnet").search_size == 255
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stages_are_parts_of_the_network_at_full_width(name):
+    recipe = recipes.load(name)
+    shapes = jax.eval_shape(recipe.tracker.init_variables, jax.random.key(0))["params"]
+    frozen, free = freeze.phases(recipe.unfreeze)
+    for phase in (frozen, free):
+        optimizer.build(recipe.optimizer, recipe.steps, shapes, phase)
+    stages = set(shapes["backbone"])
+    assert set(free.layers) < stages
+    held = {
+        path.split("/")[1]
+        for path in freeze.paths(shapes)
+        if any(freeze.matches(rule, path) for rule in free.frozen)
+    }
+    assert held == stages - set(free.layers)
+
+
+def test_initial_weights(monkeypatch):
+    tracker = zoo.siamrpn("depthwise")
+    put = pysot.initial(tracker)
+    with pytest.raises(ValueError, match=r"--backbone FILE\.pth"):
+        put({}, None)
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(tracker.init_variables, jax.random.key(0))
+    fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    trained = jax.tree.map(lambda leaf: rng.integers(1, 9, leaf.shape).astype(leaf.dtype), shapes)
+    names = weights.to_torch(trained, tracker)
+    prefix = "backbone."
+    file = {name.removeprefix(prefix): names[name] for name in names if name.startswith(prefix)}
+    monkeypatch.setattr(weights, "read_torch", lambda path: file)
+    got = put(fresh, Path("alexnet-bn.pth"))
+    for kind in ("params", "batch_stats"):
+        equal = lambda name, wanted, kind=kind: jax.tree.map(
+            np.testing.assert_array_equal, got[kind][name], wanted[kind][name]
+        )
+        equal("backbone", trained)
+        equal("rpn_head", fresh)
+
+
+NARROW = {
+    "alexnet": {"width": 1 / 48, "hidden": 4, "instance": 143},
+    "resnet50": {"width": 1 / 32, "hidden": 4, "features": (4, 4, 4), "instance": 175},
+    "mobilenetv2": {"width": 1 / 16, "hidden": 4, "features": (4, 4, 4), "instance": 175},
+    "efficientnet-lite0": {"hidden": 4, "instance": 191},
+}
+CHEAP = ("siamrpn_alexnet",)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in CHEAP else pytest.mark.slow)
+        for name in (*NAMES, "siamrpn_lite")
+    ],
+)
+def test_two_steps(name, tmp_path):
+    tiny.write(tmp_path)
+    recipe = recipes.load(name)
+    tracker = dataclasses.replace(recipe.tracker, **NARROW[recipe.tracker.backbone])
+    recipe = dataclasses.replace(
+        recipe,
+        tracker=tracker,
+        sources=lambda data: [Source(folder.read(data), frame_range=2)],
+        data=tmp_path / "data",
+        initial=None,
+        steps=2,
+        batch_size=2,
+        search_size=None,
+        unfreeze=tuple(dataclasses.replace(stage, step=1) for stage in recipe.unfreeze),
+        log_every=1,
+        threads=1,
+    )
+    summary = train(recipe, tmp_path / "out", devices=1, console=Console(quiet=True))
+    assert summary["steps"] == 2
+    assert summary["skipped"] == 0
+    assert np.isfinite(summary["loss"])
+    assert weights.load(tmp_path / "out" / "weights.npz")[0] == tracker
