@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from siamjax import cli, weights
-from siamjax.bench import crop, step, timing, track, xcorr
+from siamjax.bench import crop, targets, timing, track, xcorr
+from siamjax.track import zoo
 from siamjax.track.siamfc import SiamFC
+from siamjax.track.siamrpn import SiamRPN
 
 SMALL = {
     "full": ((2, 3, 4), (5, 6, 4)),
@@ -90,17 +92,44 @@ def test_crop_rows_equal_opencv_everywhere():
     assert len(rows) == 8
 
 
-def test_step_rows():
+def test_target_rows():
     tracker = SiamFC("alexnet-v1", width=0.05, instance=143)
     variables = tracker.init_variables(jax.random.key(0))
-    rows = list(step.rows(tracker, variables, (1, 2), 1, (96, 128)))
+    rows = list(targets.rows(tracker, variables, (1, 3), 1, (96, 128), name="small"))
     assert [(r.case, r.batch) for r in rows] == [
-        ("vmap", 1),
-        ("many", 1),
-        ("vmap", 2),
-        ("many", 2),
+        ("small many", 1),
+        ("small vmap", 1),
+        ("small many", 3),
+        ("small vmap", 3),
     ]
     assert all(r.other_ms is None for r in rows)
+    one, _, three, _ = (row.summary() for row in rows)
+    assert list(one) == [*ROW_KEYS, "targets_per_s", "relative"]
+    assert one["relative"] == pytest.approx(1)
+    assert three["targets_per_s"] == pytest.approx(3e3 / three["ms"])
+    speeds = three["targets_per_s"] / one["targets_per_s"]
+    assert three["relative"] == pytest.approx(speeds)
+
+
+def test_every_sample_does_the_work_of_the_largest_number(monkeypatch):
+    tracker = SiamFC("alexnet-v1", width=0.05, instance=143)
+    variables = tracker.init_variables(jax.random.key(0))
+    sizes, batches = [], []
+
+    def measure(sides, repeats):
+        for side in sides:
+            sizes.clear()
+            side()
+            batches.append(list(sizes))
+        return [(6.0, (4.0, 8.0))] * len(sides)
+
+    monkeypatch.setattr(targets, "measure", measure)
+    monkeypatch.setattr(jax, "block_until_ready", lambda out: sizes.append(len(out[1].score)))
+    rows = list(targets.rows(tracker, variables, (1, 2, 4), 1, (96, 128)))
+    assert batches == [[1] * 4, [1] * 4, [2] * 2, [2] * 2, [4], [4]]
+    assert [row.ms for row in rows] == [1.5, 1.5, 3, 3, 6, 6]
+    assert rows[0].spread == (1, 2)
+    assert [row.relative for row in rows] == [1] * 6
 
 
 def test_clip_moves_its_patch():
@@ -108,6 +137,71 @@ def test_clip_moves_its_patch():
     assert frames[0].shape == (200, 300, 3)
     np.testing.assert_array_equal(frames[0][100:144, 200:260], frames[2][104:148, 206:266])
     assert (frames[0] != frames[2]).any()
+
+
+class Still:
+    """A tracker of the other side that answers with boxes it was given."""
+
+    def __init__(self, boxes):
+        self.boxes = boxes
+
+    def init(self, frame, box):
+        np.testing.assert_array_equal(box, track.BOX)
+        return 0
+
+    def step(self, state, frame):
+        return state + 1, self.boxes[state]
+
+
+@pytest.fixture
+def small_case(monkeypatch):
+    """A case whose other side answers as this library does, but for what the test adds."""
+    tracker = SiamRPN(backbone="alexnet", width=0.05, hidden=8, instance=143)
+    monkeypatch.setattr(zoo, "tracker", lambda name: tracker)
+
+    def install(error):
+        def peers(name, tracker, variables):
+            first, *rest = track.clip(2)
+            boxes = track._ours(tracker, variables, first, rest)()
+            return {"eager": Still(boxes), "folded": Still(boxes + np.float32(error))}
+
+        monkeypatch.setitem(track.CASES, "small", track.Case("143 px", "torch", peers, 0.01))
+
+    return install
+
+
+def test_track_rows(small_case):
+    small_case(0.005)
+    rows = list(track.rows(["small"], "torch", 1, frames=2))
+    assert [row.case for row in rows] == [
+        "small 480x270, 143 px; torch eager",
+        "small 480x270, 143 px; torch folded",
+    ]
+    assert rows[0].ms == rows[1].ms > 0
+    assert all(row.ratio == row.other_ms / row.ms for row in rows)
+    (alone,) = track.rows(["small"], None, 1, frames=2)
+    assert (alone.case, alone.ratio) == ("small 480x270, 143 px", None)
+
+
+def test_other_boxes_are_not_timed(small_case):
+    small_case(0.02)
+    with pytest.raises(ValueError, match=r"boxes differ from folded's by 0\.02 px; nothing was"):
+        list(track.rows(["small"], "torch", 1, frames=2))
+    with pytest.raises(ValueError, match="small is compared with torch, not opencv"):
+        list(track.rows(["small"], "opencv", 1))
+    with pytest.raises(ValueError, match="unknown case 'smal': did you mean 'small'"):
+        list(track.rows(["smal"], None, 1))
+
+
+def test_random_weights_are_tamed():
+    tracker = SiamRPN(backbone="alexnet", width=0.05, hidden=8, instance=143)
+    variables = track.tame(tracker, tracker.init_variables(jax.random.key(0)))
+    x = track.clip(0, (400, 400))[0][:143, :143].astype(np.float32)[None]
+    raw = tracker.respond(variables, tracker.template(variables, x[:, 8:135, 8:135]), x)
+    for name, deviation in (("cls", 1.0), ("loc", 0.1)):
+        values = np.asarray(raw[name]).reshape(9, -1)
+        np.testing.assert_allclose(values.mean(0), 0, atol=1e-3)
+        np.testing.assert_allclose(values.std(0), deviation, rtol=1e-3)
 
 
 def test_command_prints_one_json_object(capsys, monkeypatch):
@@ -126,6 +220,10 @@ def test_command_prints_one_json_object(capsys, monkeypatch):
     ("arguments", "message"),
     [
         (["step", "--against", "torch"], "it has no other side"),
+        (["targets", "--against", "opencv"], "it has no other side"),
+        (["track", "--case", "siamrpn"], "unknown case 'siamrpn'"),
+        (["track", "--model", "default"], "model: expected one for one --case"),
+        (["targets", "--model", "siamfc-lite", "--dtype", "bfloat16"], "in float32 alone"),
         (["crop", "--against", "torch"], "expected opencv"),
         (["xcorr", "--batch", "0"], "batch: expected numbers of at least 1"),
         (["xcorr", "--repeats", "0"], "repeats: expected at least 1"),
@@ -142,17 +240,32 @@ def test_command_errors(arguments, message, capsys, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def reference(shared):
-    """The recorded run of siamfc-pytorch and its weights by their PyTorch names."""
+def golden(shared):
+    """A reader of a recorded run: its numbers, frames (RGB), and weights by PyTorch's names."""
     pytest.importorskip("torch")
     folder = shared / "golden"
     spec = importlib.util.spec_from_file_location("golden_weights", folder / "weights.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    run = np.load(folder / "tracker" / "siamfc_alexnet_v1.npz")
-    keys = module.load_spec(str(folder / "models" / "siamfc_alexnet_v1.keys.json"))
-    clip = np.load(folder / "tracker" / f"clip_{run['clip']}.npz")["frames_bgr"][..., ::-1]
-    return run, np.ascontiguousarray(clip), module.state_dict(keys, int(run["seed"]))
+
+    def read(name):
+        run = np.load(folder / "tracker" / f"{name}.npz")
+        clip = np.load(folder / "tracker" / f"clip_{run['clip']}.npz")["frames_bgr"][..., ::-1]
+        return run, np.ascontiguousarray(clip), drawn(name, int(run["seed"]))
+
+    def drawn(name, seed):
+        keys = module.load_spec(str(folder / "models" / f"{name}.keys.json"))
+        return module.state_dict(keys, seed)
+
+    read.weights = drawn
+    read.models = folder / "models"
+    return read
+
+
+@pytest.fixture(scope="module")
+def reference(golden):
+    """The recorded run of siamfc-pytorch and its weights by their PyTorch names."""
+    return golden("siamfc_alexnet_v1")
 
 
 def test_torch_tracker_passes_the_golden_steps(reference):
@@ -188,3 +301,63 @@ def test_both_trackers_agree_on_a_free_run(reference):
         ours, out = tracker.step(variables, ours, clip[index])
         np.testing.assert_allclose(out.box, want, atol=1e-2)
         np.testing.assert_allclose(want + ONE_BASED, run["free/box_1based"][i], atol=1e-2)
+
+
+@pytest.mark.parametrize("mode", ["eager", "folded"])
+@pytest.mark.parametrize(
+    ("name", "recorded"),
+    [
+        ("siamrpn-alexnet-dw", "siamrpn_alex_dwxcorr"),
+        ("siamrpnpp-resnet50", "siamrpn_r50_l234_dwxcorr"),
+    ],
+)
+def test_torch_siamrpn_passes_the_golden_steps(name, recorded, mode, golden):
+    from siamjax.bench.torch_siamrpn import TorchSiamRPN
+
+    run, clip, state_dict = golden(recorded)
+    peer = TorchSiamRPN(name, state_dict, mode)
+    start = peer.init(clip[0], run["init_box"])
+    np.testing.assert_allclose(start.center, run["init_center"], atol=1e-9)
+    for i, index in enumerate(run["tf/frame"]):
+        before, after = run["tf/state_before"][i], run["tf/state_after"][i]
+        state, box = peer.step(start._replace(center=before[:2], size=before[2:]), clip[index])
+        assert state.best == run["tf/best_idx"][i]
+        np.testing.assert_allclose(box, run["tf/bbox"][i], atol=1e-3)
+        np.testing.assert_allclose([*state.center, *state.size], after, atol=1e-3)
+        assert state.score == pytest.approx(run["tf/best_score"][i], abs=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["eager", "folded"])
+def test_torch_mobilenet_gives_the_golden_outputs(mode, golden):
+    import torch
+
+    from siamjax.bench.torch_siamrpn import TorchSiamRPN
+
+    name = "siamrpn_mobilev2_l234_dwxcorr"
+    recorded = np.load(golden.models / f"{name}.npz")
+    state_dict = golden.weights(name, int(recorded["seed"]))
+    net = TorchSiamRPN("siamrpnpp-mobilenetv2", state_dict, mode).net
+    z, x = (torch.tensor(recorded[k]).permute(0, 3, 1, 2).float() for k in ("z", "x"))
+    with torch.inference_mode():
+        found = net(net.kernels(z), x)
+    for mine, key in zip(found, ("cls", "loc"), strict=True):
+        error = np.abs(mine.numpy() - recorded[key]).max() / np.abs(recorded[key]).max()
+        assert error < 2e-5
+
+
+def test_torch_siamrpn_agrees_on_a_free_run(golden):
+    from siamjax.bench.torch_siamrpn import TorchSiamRPN
+
+    run, clip, state_dict = golden("siamrpn_alex_dwxcorr")
+    peer, tracker = (
+        TorchSiamRPN("siamrpn-alexnet-dw", state_dict),
+        zoo.tracker("siamrpn-alexnet-dw"),
+    )
+    variables = weights.from_torch(state_dict, tracker)
+    box = run["init_box"]
+    theirs, ours = peer.init(clip[0], box), tracker.init(variables, clip[0], np.float32(box))
+    for i, index in enumerate(run["free/frame"][:3]):
+        theirs, want = peer.step(theirs, clip[index])
+        ours, out = tracker.step(variables, ours, clip[index])
+        np.testing.assert_allclose(out.box, want, atol=1e-2)
+        np.testing.assert_allclose(want, run["free/bbox"][i], atol=1e-2)

@@ -12,12 +12,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from siamjax.memory import keep_memory
+
 COMMANDS = {
     "track": "follow objects through a video, pictures, a webcam or a stream",
     "evaluate": "run and score a benchmark from its own folders",
     "train": "train or fine-tune a recipe",
     "convert": "turn a published PyTorch checkpoint into a safe .npz",
     "info": "parameters, shapes and cost of a model or weights file",
+    "tune": "choose a tracker's constants on training clips",
     "bench": "measure the speed of each part on this machine",
 }
 INTERRUPTED = 130
@@ -89,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"siamjax: error: unknown command {name!r}: {hint}known are {known}", file=sys.stderr)
         return USAGE
     try:
+        keep_memory()
         command = _parse(name, rest)
         enable_compile_cache()
         summary = command.run()

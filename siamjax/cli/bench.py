@@ -1,5 +1,6 @@
 """`siamjax bench`: the speed of each part on this machine, alone or beside PyTorch or OpenCV."""
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,22 +14,33 @@ from siamjax import weights
 from siamjax.bench import timing
 from siamjax.track import zoo
 
-_OTHER = {"xcorr": "torch", "crop": "opencv", "track": "torch"}
+_OTHER = {"xcorr": ("torch",), "crop": ("opencv",), "track": ("torch", "opencv")}
+_MODELS = {
+    "step": ("siamfc-lite",),
+    "targets": ("siamfc-lite", "siamrpn-alexnet-dw", "siamrpnpp-mobilenetv2"),
+}
 
 
 @dataclass(frozen=True)
 class Command:
     """Measure one part: medians of repeated, interleaved runs, after warming up."""
 
-    part: tyro.conf.Positional[Literal["xcorr", "crop", "step", "track"]]
+    part: tyro.conf.Positional[Literal["xcorr", "crop", "step", "targets", "track"]]
     """xcorr: cross-correlations; crop: windows of frames; step: a tracker's compiled step for many
-    targets; track: SiamFC AlexNetV1 from frames to boxes."""
+    targets; targets: the same for several trackers; track: whole trackers from frames to boxes."""
     against: Literal["torch", "opencv"] | None = None
-    """Measure the same in PyTorch (xcorr, track) or OpenCV (crop), after checking its numbers."""
-    model: str = "siamfc-lite"
-    """For step: a tracker's name, bundled weights or a weights file."""
+    """Measure the same in PyTorch (xcorr, track) or OpenCV (crop, track), after checking its
+    numbers."""
+    case: tuple[str, ...] = ()
+    """For track: the trackers, those that have such another side if none is named."""
+    model: tuple[str, ...] = ()
+    """For step and targets: trackers' names, bundled weights or weights files. For track with one
+    case: the file of its weights, in place of random ones."""
     batch: tuple[int, ...] = ()
-    """Batch sizes (xcorr), scales (crop) or numbers of targets (step); the usual ones if none."""
+    """Batch sizes (xcorr), scales (crop) or numbers of targets (step, targets); the usual ones if
+    none."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """For step and targets: of the network's arithmetic, where the tracker has the choice."""
     repeats: int = 20
     """Runs of each side."""
     json: bool = False
@@ -44,9 +56,9 @@ class Command:
         Raises:
             ValueError: no such comparison, PyTorch is missing, or the two sides disagree.
         """
-        if self.against is not None and _OTHER.get(self.part) != self.against:
-            known = _OTHER.get(self.part)
-            hint = f"expected {known}" if known else "it has no other side"
+        known = _OTHER.get(self.part, ())
+        if self.against is not None and self.against not in known:
+            hint = f"expected {' or '.join(known)}" if known else "it has no other side"
             raise ValueError(f"bench {self.part}: --against {self.against}: {hint}")
         if any(n < 1 for n in self.batch):
             raise ValueError(f"batch: expected numbers of at least 1, got {self.batch}")
@@ -54,7 +66,7 @@ class Command:
         table = Table(title=f"{self.part} on {timing.device()}")
         for name in ("case", "batch", "pass", "ms (quartiles)", f"{self.against or 'other'} ms"):
             table.add_column(name)
-        table.add_column("ratio")
+        table.add_column("per target" if self.part in _MODELS else "ratio")
         rows = []
         try:
             for row in self._rows():
@@ -72,7 +84,7 @@ class Command:
         }
 
     def _rows(self) -> Iterator[timing.Row]:
-        from siamjax.bench import crop, step, track, xcorr
+        from siamjax.bench import crop, xcorr
 
         compared = self.against is not None
         if self.part == "xcorr":
@@ -80,13 +92,45 @@ class Command:
         if self.part == "crop":
             return crop.rows(compared, self.batch or crop.BATCHES, self.repeats)
         if self.part == "track":
-            return track.rows(compared, self.repeats)
-        if self.model in zoo.names() and self.model not in weights.bundled():
-            tracker = zoo.tracker(self.model)
-            variables = tracker.init_variables(jax.random.key(0))
-        else:
-            tracker, variables = weights.load(self.model)
-        return step.rows(tracker, variables, self.batch or step.TARGETS, self.repeats)
+            return self._track()
+        return self._targets()
+
+    def _track(self) -> Iterator[timing.Row]:
+        from siamjax.bench import track
+
+        cases = self.case or tuple(
+            name for name, case in track.CASES.items() if self.against in (None, case.against)
+        )
+        if self.model and len(cases) * len(self.model) != 1:
+            raise ValueError(f"model: expected one for one --case, got {len(self.model)}")
+        model = self.model[0] if self.model else None
+        return track.rows(cases, self.against, self.repeats, model)
+
+    def _targets(self) -> Iterator[timing.Row]:
+        from siamjax.bench import targets
+
+        for name in self.model or _MODELS[self.part]:
+            tracker, variables = _model(name)
+            if self.dtype != "float32":
+                tracker = _with_dtype(tracker, self.dtype)
+            yield from targets.rows(
+                tracker, variables, self.batch or targets.TARGETS, self.repeats, name=name
+            )
+
+
+def _model(name: str) -> tuple[zoo.Tracker, Any]:
+    """Give a tracker of the zoo with random weights, unless it comes with its own, or a file's."""
+    if name not in zoo.names() or name in weights.bundled():
+        return weights.load(name)
+    tracker = zoo.tracker(name)
+    return tracker, tracker.init_variables(jax.random.key(0))
+
+
+def _with_dtype(tracker: zoo.Tracker, dtype: str) -> zoo.Tracker:
+    settings: dict[str, Any] = {"dtype": dtype}
+    if "dtype" not in {field.name for field in dataclasses.fields(tracker)}:
+        raise ValueError(f"dtype: {type(tracker).__name__} computes in float32 alone")
+    return dataclasses.replace(tracker, **settings)
 
 
 def _cells(row: timing.Row) -> list[str]:
@@ -95,6 +139,7 @@ def _cells(row: timing.Row) -> list[str]:
             return "-"
         return f"{ms:.3f} ({spread[0]:.3f} to {spread[1]:.3f})"
 
-    ratio = "-" if row.ratio is None else f"{row.ratio:.2f}"
+    number = getattr(row, "relative", row.ratio)
+    ratio = "-" if number is None else f"{number:.2f}"
     ours, other = time(row.ms, row.spread), time(row.other_ms, row.other_spread)
     return [row.case, str(row.batch), row.kind, ours, other, ratio]
