@@ -25,9 +25,10 @@ class OpenCVNano:
         missing = [path.name for path in files.values() if not path.is_file()]
         if missing:
             raise ValueError(f"bench track: {folder} has no {missing[0]}")
-        parameters = cv2.TrackerNano_Params()
+        nano: Any = cv2  # whose types leave these out
+        parameters = nano.TrackerNano_Params()
         parameters.backbone, parameters.neckhead = (str(path) for path in files.values())
-        self.tracker = cv2.TrackerNano_create(parameters)
+        self.tracker = nano.TrackerNano_create(parameters)
 
     def init(self, frame: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Give what `step` starts anew from: the frame and the box (x, y, width, height)."""

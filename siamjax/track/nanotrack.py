@@ -2,10 +2,13 @@
 
 Source: HonglinChu/SiamTrackers, `NanoTrack`; the step is SiamRPN's (Li et al. 2018).
 
-OpenCV's `TrackerNano` runs version 2 with other boxes: it swaps red and blue before the network,
-whose weights were trained on BGR, and keeps whole pixels. Over 59 steps of DAVIS cows, OTB Car4 and
-VOT bag its numbers differ from these by 2.7, 2.2 and 2.9 px on average; fed frames that undo the
-swap, by 2.1, 1.3 and 2.0 px.
+OpenCV's `TrackerNano` runs version 2 to other boxes. As its source has it (`tracker_nano.cpp`), it
+swaps red and blue before a network that was trained on BGR; its search window is twice the
+exemplar's, for 255 / 127 is divided in whole numbers; its penalty on changes of size takes the
+target's place for its size; window, rate and penalty are .455, .37 and .055; crops start at whole
+pixels, cut off and not rounded, and so do the boxes given out. Over 59 steps of DAVIS cows, OTB
+Car4 and VOT bag its boxes differ from these by 2.7, 2.2 and 2.9 px on average; fed frames that undo
+the swap, by 2.1, 1.3 and 2.0 px.
 """
 
 from collections.abc import Mapping

@@ -92,6 +92,7 @@ def test_bands_and_turns_equal_loops(name, temporary, monkeypatch):
         (Shape(2, VALID, 1, 1), (1, 255, 255, 3), (11, 11, 3, 96), True),
         (Shape(2, VALID, 1, 1), (1, 63, 63, 256), (3, 3, 256, 512), False),  # strided and wide
         (Shape(1, VALID, 1, 1), (1, 7, 7, 256), (3, 3, 256, 256), False),  # few outputs
+        (Shape(1, VALID, 1, 1), (1, 25, 25, 96), (5, 5, 96, 128), False),  # an exemplar's
         (Shape(1, VALID, 1, 1), (1, 28, 28, 256), (1, 1, 256, 384), False),
     ],
 )

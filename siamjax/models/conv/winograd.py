@@ -37,6 +37,10 @@ _TEMPORARY = 10 * 2**20
 that needs over 32 MiB has them mapped and faulted in anew in every call (0.5 ms a MiB)."""
 
 
+_WORTH = 2 * 10**8
+"""Multiplications for one example below which compiling it, seconds for a shape, is not repaid."""
+
+
 def possible(shape: Shape, x: AnyArray) -> bool:
     """Tell whether `forward` can compute it: half types lose too much in the transforms."""
     return x.dtype == jnp.float32 and 1 in (shape.strides, shape.dilation)
@@ -48,9 +52,10 @@ def pays(shape: Shape, x: AnyArray, kernel: AnyArray) -> bool:
     _, w, channels, features = kernel.shape
     return (
         possible(shape, x)
+        and rows * columns * kernel.size >= _WORTH
         and min(kernel.shape[:2]) > 1
         and (shape.strides == 1 or channels * shape.strides**2 < _NARROW)
-        and len(x) * rows * columns >= 100
+        and rows * columns >= 400
         and min(channels * w, features // shape.groups) >= 16
     )
 
