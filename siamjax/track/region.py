@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array as AnyDtype
 from jaxtyping import Bool, Float, Int, UInt8
@@ -304,7 +305,7 @@ class RegionTracker(abc.ABC):
         return state, out
 
 
-def _bounds(frame) -> Float[Array, "2"]:
+def _bounds(frame) -> Float[np.ndarray, "2"]:
     """Give a frame's width and height."""
     height, width = frame.shape[:2]
-    return jnp.array([width, height], jnp.float32)
+    return np.array([width, height], np.float32)
