@@ -4,6 +4,12 @@
 
 Prints the success AUC of every clip for the tracker as it is, with distractors learnt (`aware`),
 with wider searches while lost (`wider`), and with both, one JSON line each.
+
+NanoTrack v2 with its published weights on the 30 clips of DAVIS-2016 train, the options below: mean
+0.708 plain, 0.700 aware, 0.716 wider, 0.706 both. Memory of distractors helps where look-alikes
+stand beside the target (flamingo 0.570 to 0.626, mallard-fly 0.471 to 0.544) and harms elsewhere
+(rollerblade 0.649 to 0.290); wider searches help where the target is lost for a while (bmx-bumps
+0.507 to 0.621, mallard-fly 0.471 to 0.599).
 """
 
 import dataclasses

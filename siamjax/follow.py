@@ -169,6 +169,7 @@ def _steps(
 
     # One target takes the plain path, several the mapped one.
     single = len(given) == 1
+    state: Any
     if single:
         state = model.init(weights, first.image, given[0])
     else:

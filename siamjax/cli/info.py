@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def _model(console: Console, tracker: Any, header: dict[str, Any] | None) -> dic
     }
 
 
-def parameters_by_module(shapes: dict[str, Any]) -> dict[str, int]:
+def parameters_by_module(shapes: Mapping[str, Any]) -> dict[str, int]:
     """Count the trained parameters of every module two levels deep (`backbone/conv1`)."""
     modules = Counter[str]()
     for path, leaf in shapes.items():
