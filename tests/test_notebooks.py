@@ -49,6 +49,7 @@ def test_committed_without_outputs(path):
     assert {cell.execution_count for cell in cells} == {None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_to_its_end(path):
     before = sorted(FOLDER.iterdir())

@@ -132,8 +132,8 @@ def test_pysot_network_equals_numpy():
 @pytest.mark.parametrize(
     ("case", "prefix", "keys"),
     [
-        ("siamrpn_alex_up", "backbone.", None),
-        ("siamrpn_alex_dwxcorr", "backbone.features.", PLACES),
+        pytest.param("siamrpn_alex_up", "backbone.", None, marks=pytest.mark.slow),
+        pytest.param("siamrpn_alex_dwxcorr", "backbone.features.", PLACES, marks=pytest.mark.slow),
         ("dasiamrpn_vot", "featureExtract.", PLACES),
     ],
 )

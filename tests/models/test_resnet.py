@@ -30,7 +30,10 @@ def test_network_equals_numpy(name):
 
 @pytest.mark.parametrize(
     ("case", "layers"),
-    [("siamrpn_r50_l234_dwxcorr", None), ("siammask_r50_l3", ("stem", "layer3", "layer2"))],
+    [
+        pytest.param("siamrpn_r50_l234_dwxcorr", None, marks=pytest.mark.slow),
+        ("siammask_r50_l3", ("stem", "layer3", "layer2")),
+    ],
 )
 def test_golden_stages(shared, case, layers):
     stages, numbers = reference.golden(shared, case, "resnet50", PYSOT, layers=layers)

@@ -58,6 +58,7 @@ def test_unknown_settings(setting, message):
         tracker.__post_init__()
 
 
+@pytest.mark.slow
 def test_scan_over_frames_and_targets_equals_a_loop():
     variables = SMALL.init_variables(jax.random.key(1))
     frames, box = make_clip(4)

@@ -48,11 +48,12 @@ def relative(got, expected):
 
 def test_network_outputs(tracker, variables, model):
     z, x, x239 = (model[key].astype(np.float32) for key in ("z", "x", "x239"))
-    template = tracker.template(variables, z)
+    template = jax.jit(tracker.template)(variables, z)
+    respond = jax.jit(tracker.respond)
     assert relative(template, model["z_feat"].transpose(0, 2, 3, 1)) <= 2e-5
-    response = tracker.respond(variables, template, x)["response"]
+    response = respond(variables, template, x)["response"]
     assert relative(response, model["response"][:, 0]) <= 2e-5
-    response = tracker.respond(variables, template, x239)["response"]
+    response = respond(variables, template, x239)["response"]
     assert relative(response, model["response_239"][:, 0]) <= 2e-5
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -69,13 +70,15 @@ def test_teacher_forced_steps(run):
         assert not bool(out.lost)
 
 
+@pytest.mark.slow
 def test_what_is_chosen(run):
     data, tracker = run.data, run.tracker
+    respond = jax.jit(tracker.respond)
     for index, number in enumerate(data["tf/frame"]):
         before = data["tf/state_before"][index].astype(np.float32)
         state = run.first._replace(center=jnp.asarray(before[:2]), size=jnp.asarray(before[2:]))
         (x,) = tracker._search_crops_each(run.frames[number], state)
-        raw = tracker.respond(run.variables, state.template, np.asarray(x, np.float32)[None])
+        raw = respond(run.variables, state.template, np.asarray(x, np.float32)[None])
         boxes, scores, window = tracker.proposals(raw)
         size = state.size * tracker.scale(state)
         choice, ranks = choose(boxes[0], scores[0], window, size, tracker.hyper())

@@ -24,6 +24,17 @@ def test_names():
         "siamfc-alexnet-v2",
         "siamfc-alexnet-v3",
         "siamfc-lite",
+        "siamrpn-alexnet-up",
+        "siamrpn-alexnet-dw",
+        "siamrpnpp-resnet50",
+        "siamrpnpp-resnet50-otb",
+        "siamrpnpp-resnet50-longterm",
+        "siamrpnpp-mobilenetv2",
+        "dasiamrpn-vot",
+        "dasiamrpn-otb",
+        "dasiamrpn-big",
+        "nanotrack-v2",
+        "nanotrack-v3",
     ]
     assert zoo.tracker("siamfc-alexnet-v2").backbone == "alexnet-v2"
     assert zoo.tracker("siamfc-lite").pyramid == "template"
@@ -66,7 +77,7 @@ def test_wrong_number_of_scales():
 
 
 def test_only_trackers_are_described():
-    with pytest.raises(ValueError, match=r"expected one of \['siamfc'\], got str"):
+    with pytest.raises(ValueError, match=r"expected one of \['dasiamrpn', .*\], got str"):
         inspect.unwrap(zoo.describe)("siamfc")
 
 

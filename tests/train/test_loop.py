@@ -130,6 +130,7 @@ def staged(recipe) -> Recipe:
     )
 
 
+@pytest.mark.slow
 def test_a_backbone_is_unfrozen_in_the_midst_of_a_training_and_of_a_resumed_one(staged, tmp_path):
     import shutil
 

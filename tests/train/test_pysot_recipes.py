@@ -122,16 +122,10 @@ NARROW = {
     "mobilenetv2": {"width": 1 / 16, "hidden": 4, "features": (4, 4, 4), "instance": 175},
     "efficientnet-lite0": {"hidden": 4, "instance": 191},
 }
-CHEAP = ("siamrpn_alexnet",)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in CHEAP else pytest.mark.slow)
-        for name in (*NAMES, "siamrpn_lite")
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*NAMES, "siamrpn_lite"])
 def test_two_steps(name, tmp_path):
     tiny.write(tmp_path)
     recipe = recipes.load(name)
