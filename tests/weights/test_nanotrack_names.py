@@ -84,8 +84,7 @@ def test_values_land_where_they_belong():
 
 
 def test_parallel_prefix_and_optimizer_beside_the_weights(tmp_path):
-    import torch
-
+    torch = pytest.importorskip("torch")
     before = state_dict(keys("nanotrack_v3"))
     tensors = {f"module.{key}": torch.from_numpy(np.array(a)) for key, a in before.items()}
     torch.save({"epoch": 3, "state_dict": tensors, "optimizer": {}}, tmp_path / "one.pth")
