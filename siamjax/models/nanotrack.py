@@ -16,6 +16,7 @@ from jaxtyping import Float
 from siamjax import xcorr
 from siamjax.models.layers import BatchNorm, Conv
 from siamjax.models.mobilenetv3 import MobileNetV3, eights
+from siamjax.models.rpn import shared_batch
 from siamjax.typing import AnyArray, Array
 
 Kernels = dict[str, dict[str, Array]]
@@ -159,15 +160,6 @@ class Branch(nn.Module):
         for block in self.blocks:
             y = block(y, train)
         return self.out(y)
-
-
-def shared_batch(
-    z: Float[AnyArray, "b _h _w C"], x: Float[AnyArray, "n H W C"]
-) -> tuple[Array, Array]:
-    """Let a batch of one on either side serve all of the other's."""
-    batch = max(z.shape[0], x.shape[0])
-    z = jnp.broadcast_to(z, (batch, *z.shape[1:]))
-    return z, jnp.broadcast_to(x, (batch, *x.shape[1:]))
 
 
 def correlate_pixels(
