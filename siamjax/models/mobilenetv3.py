@@ -11,7 +11,7 @@ from flax import linen as nn
 from jaxtyping import Float
 
 from siamjax.layout import stored
-from siamjax.models.layers import BatchNorm, Conv, follows_batch
+from siamjax.models.layers import ConvNorm, follows_batch
 from siamjax.typing import AnyArray, Array
 
 
@@ -56,29 +56,10 @@ def hard_swish(x: Float[Array, "*n"]) -> Float[Array, "*n"]:
     return x * hard_sigmoid(x)
 
 
-class ConvNorm(nn.Module):
-    """Convolution with padding (k - 1) // 2, without bias, and BatchNorm."""
-
-    features: int
-    kernel_size: int = 1
-    strides: int = 1
-    groups: int = 1
-    axis_name: str | None = None
-    dtype: str = "float32"
-
-    @nn.compact
-    def __call__(self, x: Float[AnyArray, "B H W C"], train: bool = False):
-        x = Conv(
-            self.features,
-            self.kernel_size,
-            strides=self.strides,
-            padding=(self.kernel_size - 1) // 2,
-            groups=self.groups,
-            use_bias=False,
-            dtype=self.dtype,
-            name="conv",
-        )(x)
-        return BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="bn")(x, train)
+def padded(features: int, kernel_size: int = 1, strides: int = 1, groups: int = 1, **rest: Any):
+    """Give a `ConvNorm` with padding (k - 1) // 2."""
+    padding = (kernel_size - 1) // 2
+    return ConvNorm(features, kernel_size, strides, padding, groups=groups, **rest)
 
 
 class SqueezeExcite(nn.Module):
@@ -106,7 +87,7 @@ class InvertedResidual(nn.Module):
     def __call__(self, x: Float[AnyArray, "B H W C"], train: bool = False):
         row = self.row
         activate = hard_swish if row.hard_swish else nn.relu
-        convolve = lambda name, *shape: ConvNorm(
+        convolve = lambda name, *shape: padded(
             *shape, axis_name=self.axis_name, dtype=self.dtype, name=name
         )
         wide = eights(x.shape[-1] * row.expansion)
@@ -147,7 +128,7 @@ class MobileNetV3(nn.Module):
     ) -> dict[str, Float[Array, "B h w c"]]:
         """Give the outputs of the stem and of every block by name."""
         follows = lambda stage: follows_batch(stage, train, self.trained)
-        stem = ConvNorm(
+        stem = padded(
             eights(STEM_FEATURES * self.width),
             3,
             strides=2,
