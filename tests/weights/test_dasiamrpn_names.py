@@ -10,6 +10,7 @@ from test_pysot_names import identical, keys
 from siamjax import weights
 from siamjax.track import zoo
 from siamjax.track.dasiamrpn import DaSiamRPN
+from siamjax.track.distractors import Aware
 
 NAMES = ("dasiamrpn-vot", "dasiamrpn-otb", "dasiamrpn-big")
 
@@ -47,9 +48,9 @@ def test_values_land_where_they_belong():
     assert float(kernel[2, 1, 7, 300]) == before["featureExtract.8.weight"][300, 7, 2, 1]
 
 
-@pytest.mark.parametrize("distractors", [0, 2])
-def test_any_weights_round_trip(distractors):
-    tracker = DaSiamRPN(hidden=3, width=1 / 48, instance=159, distractors=distractors)
+@pytest.mark.parametrize("aware", [None, Aware(most=2)])
+def test_any_weights_round_trip(aware):
+    tracker = DaSiamRPN(hidden=3, width=1 / 48, instance=159, aware=aware)
     variables = draw(tracker, seed=3)
     assert equal(weights.from_torch(weights.to_torch(variables, tracker), tracker), variables)
 
