@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from siamjax import anchors, geometry, losses, targets, weights, xcorr
 from siamjax.crop import crop
+from siamjax.metric.model import PseudoSiamese, Siamese
+from siamjax.metric.zoo import pseudo_siamese, siamese
 from siamjax.track.dasiamrpn import DaSiamRPN
 from siamjax.track.many import init_many, step_many
 from siamjax.track.nanotrack import NanoTrack
@@ -26,8 +28,10 @@ __all__ = [
     "DaSiamRPN",
     "NanoTrack",
     "Out",
+    "PseudoSiamese",
     "SiamFC",
     "SiamRPN",
+    "Siamese",
     "anchors",
     "crop",
     "dasiamrpn",
@@ -38,6 +42,8 @@ __all__ = [
     "load",
     "losses",
     "nanotrack",
+    "pseudo_siamese",
+    "siamese",
     "siamfc",
     "siamrpn",
     "siamrpnpp",

@@ -21,6 +21,9 @@ COMMANDS = {
     "convert": "turn a published PyTorch checkpoint into a safe .npz",
     "info": "parameters, shapes and cost of a model or weights file",
     "tune": "choose a tracker's constants on training clips",
+    "embed": "turn pictures or texts into embeddings by a trained tower",
+    "verify": "tell how far apart two pictures or texts are",
+    "search": "find what is nearest to a picture or text among many",
     "bench": "measure the speed of each part on this machine",
 }
 INTERRUPTED = 130

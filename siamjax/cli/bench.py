@@ -1,4 +1,4 @@
-"""`siamjax bench`: the speed of each part on this machine, alone or beside PyTorch or OpenCV."""
+"""`siamjax bench`: the speed of each part on this machine, alone or beside another library's."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -14,7 +14,12 @@ from siamjax import weights
 from siamjax.bench import timing
 from siamjax.track import zoo
 
-_OTHER = {"xcorr": ("torch",), "crop": ("opencv",), "track": ("torch", "opencv")}
+_OTHER = {
+    "xcorr": ("torch",),
+    "crop": ("opencv",),
+    "track": ("torch", "opencv"),
+    "distances": ("numpy",),
+}
 _MODELS = {
     "step": ("siamfc-lite",),
     "targets": ("siamfc-lite", "siamrpn-alexnet-dw", "siamrpnpp-mobilenetv2"),
@@ -25,20 +30,21 @@ _MODELS = {
 class Command:
     """Measure one part: medians of repeated, interleaved runs, after warming up."""
 
-    part: tyro.conf.Positional[Literal["xcorr", "crop", "step", "targets", "track"]]
+    part: tyro.conf.Positional[Literal["xcorr", "crop", "step", "targets", "track", "distances"]]
     """xcorr: cross-correlations; crop: windows of frames; step: a tracker's compiled step for many
-    targets; targets: the same for several trackers; track: whole trackers from frames to boxes."""
-    against: Literal["torch", "opencv"] | None = None
-    """Measure the same in PyTorch (xcorr, track) or OpenCV (crop, track), after checking its
-    numbers."""
+    targets; targets: the same for several trackers; track: whole trackers from frames to boxes;
+    distances: all pairs of 20,000 embeddings in blocks, with the memory that takes."""
+    against: Literal["torch", "opencv", "numpy"] | None = None
+    """Measure the same in PyTorch (xcorr, track), OpenCV (crop, track) or NumPy (distances), after
+    checking its numbers."""
     case: tuple[str, ...] = ()
     """For track: the trackers, those that have such another side if none is named."""
     model: tuple[str, ...] = ()
     """For step and targets: trackers' names, bundled weights or weights files. For track with one
     case: the file of its weights, in place of random ones."""
     batch: tuple[int, ...] = ()
-    """Batch sizes (xcorr), scales (crop) or numbers of targets (step, targets); the usual ones if
-    none."""
+    """Batch sizes (xcorr), scales (crop), numbers of targets (step, targets) or rows of a block
+    (distances); the usual ones if none."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """For step and targets: of the network's arithmetic, where the tracker has the choice."""
     repeats: int = 20
@@ -67,6 +73,8 @@ class Command:
         for name in ("case", "batch", "pass", "ms (quartiles)", f"{self.against or 'other'} ms"):
             table.add_column(name)
         table.add_column("per target" if self.part in _MODELS else "ratio")
+        if self.part == "distances":
+            table.add_column("peak MiB (other)")
         rows = []
         try:
             for row in self._rows():
@@ -84,13 +92,15 @@ class Command:
         }
 
     def _rows(self) -> Iterator[timing.Row]:
-        from siamjax.bench import crop, xcorr
+        from siamjax.bench import crop, distances, xcorr
 
         compared = self.against is not None
         if self.part == "xcorr":
             return xcorr.rows(compared, self.batch or xcorr.BATCHES, self.repeats)
         if self.part == "crop":
             return crop.rows(compared, self.batch or crop.BATCHES, self.repeats)
+        if self.part == "distances":
+            return distances.rows(compared, self.batch or distances.BLOCKS, self.repeats)
         if self.part == "track":
             return self._track()
         return self._targets()
@@ -142,4 +152,9 @@ def _cells(row: timing.Row) -> list[str]:
     number = getattr(row, "relative", row.ratio)
     ratio = "-" if number is None else f"{number:.2f}"
     ours, other = time(row.ms, row.spread), time(row.other_ms, row.other_spread)
-    return [row.case, str(row.batch), row.kind, ours, other, ratio]
+    cells = [row.case, str(row.batch), row.kind, ours, other, ratio]
+    if not hasattr(row, "peak"):
+        return cells
+    peaks = (getattr(row, name) for name in ("peak", "other_peak"))
+    mib = ["-" if peak is None else f"{peak:.0f}" for peak in peaks]
+    return [*cells, f"{mib[0]} ({mib[1]})"]

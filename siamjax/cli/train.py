@@ -4,12 +4,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 import tyro
 
 from siamjax.train import recipe as recipes
-from siamjax.train.recipe import Recipe
+from siamjax.train.recipe import Training
 
 USAGE = """usage: siamjax train RECIPE [--out DIR] [--FIELD VALUE ...]
 
@@ -19,11 +19,14 @@ RECIPE is a name in experiments/ or the path of a .py file that defines RECIPE.
 """
 
 
+Kind = TypeVar("Kind", bound=Training)
+
+
 @dataclass(frozen=True)
-class Command:
+class Command(Generic[Kind]):
     """Train or fine-tune a recipe; the same command continues it."""
 
-    recipe: Annotated[Recipe, tyro.conf.arg(name="")]
+    recipe: Annotated[Kind, tyro.conf.arg(name="")]
     """the recipe, with its fields as options"""
     out: Path | None = None
     """folder of this training; runs/NAME by default"""
@@ -52,9 +55,10 @@ def parse(args: Sequence[str]) -> Command:
         sys.exit(0)
     if not args or args[0].startswith("-"):
         raise ValueError(f"train: name a recipe first; known are {', '.join(recipes.names())}")
-    default = Command(recipes.load(args[0]))
+    recipe = recipes.load(args[0])
+    default = Command(recipe)
     return tyro.cli(
-        Command,
+        Command[type(recipe)],
         default=default,
         args=list(args[1:]),
         prog=f"siamjax train {args[0]}",

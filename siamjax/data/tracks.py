@@ -6,20 +6,24 @@ NaN where the target is absent. Decoded frames are shared through `siamjax.data.
 
 import functools
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from siamjax.data import cache
 
 Frame = UInt8[np.ndarray, "H W 3"]
+Mask = Bool[np.ndarray, "H W"]
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
+PICTURE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+OUT_OF_SIGHT = ("full_occlusion", "out_of_view")
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"})
 
 
@@ -45,6 +49,17 @@ class Media(Protocol):
         ...
 
     def __iter__(self) -> Iterator[Frame]: ...
+
+
+@runtime_checkable
+class Masks(Protocol):
+    """The target's mask in every frame; see `siamjax.data.segmentation`."""
+
+    def __len__(self) -> int: ...
+
+    def mask(self, i: int) -> Mask:
+        """Give the mask of frame `i`. Raises IndexError or DamagedMediaError."""
+        ...
 
 
 def _cut_short(data: bytes) -> bool:
@@ -206,6 +221,10 @@ class Track:
         category: of the object, where the dataset tells it.
         cover: GOT-10k's visible part of the target in eighths, int[T], where told.
         frame_size: (width, height) in pixels, where told; read from the first frame otherwise.
+        masks: of the target in each frame, where there are any.
+        regions: float32[T, 2 n], polygons (x1, y1, x2, y2, ...) that `boxes` lie around, where the
+            dataset draws polygons; NaN where the target is absent.
+        tags: for each attribute of the dataset, the frames that have it, bool[T].
     """
 
     name: str
@@ -214,6 +233,9 @@ class Track:
     category: str | None = None
     cover: np.ndarray | None = None
     frame_size: tuple[int, int] | None = None
+    masks: Masks | None = None
+    regions: np.ndarray | None = None
+    tags: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4 or self.boxes.dtype != np.float32:
@@ -225,6 +247,15 @@ class Track:
             raise ValueError(
                 f"cover: expected [{len(self.boxes)}], got {list(self.cover.shape)} ({self.name})"
             )
+        if self.masks is not None and len(self.masks) != len(self.boxes):
+            raise ValueError(
+                f"masks: expected {len(self.boxes)}, got {len(self.masks)} ({self.name})"
+            )
+        for what, values in {"regions": self.regions, **self.tags}.items():
+            if values is not None and len(values) != len(self.boxes):
+                raise ValueError(
+                    f"{what}: expected {len(self.boxes)}, got {len(values)} ({self.name})"
+                )
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -234,6 +265,17 @@ class Track:
         """Frame numbers, int[n], whose box is finite and not empty."""
         finite = np.isfinite(self.boxes).all(axis=1)
         return np.flatnonzero(finite & (np.nan_to_num(self.boxes[:, 2:]) > 0).all(axis=1))
+
+    @property
+    def shown(self) -> np.ndarray:
+        """Frames, bool[T], of which the dataset does not say that the target is out of sight.
+
+        It says so by a cover of 0 (GOT-10k) or the tags `OUT_OF_SIGHT` (LaSOT), beside a box.
+        """
+        seen = np.ones(len(self.boxes), np.bool_) if self.cover is None else self.cover > 0
+        for tag in OUT_OF_SIGHT:
+            seen = seen & ~self.tags.get(tag, np.zeros_like(seen))
+        return seen
 
     def size(self) -> tuple[int, int]:
         """Give (width, height) of the frames, decoding the first where the reader did not know."""

@@ -18,13 +18,11 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rich.console import Console
 
 from siamjax import weights
-from siamjax.data import pipeline
-from siamjax.data.augment import augment_batch
 from siamjax.train import freeze
 from siamjax.train import optimizer as optimizers
 from siamjax.train.checkpoint import Checkpoints, Restored
 from siamjax.train.log import Log, Window
-from siamjax.train.recipe import Recipe
+from siamjax.train.recipe import Training
 from siamjax.train.step import TrainState, init_state, make_step
 from siamjax.train.terminal import progress, stop
 
@@ -33,7 +31,7 @@ WEIGHTS = "weights.npz"
 
 
 def train(
-    recipe: Recipe, out: str | Path, *, devices: int | None = None, console: Console | None = None
+    recipe: Training, out: str | Path, *, devices: int | None = None, console: Console | None = None
 ) -> dict[str, Any]:
     """Train a recipe to its last step, continuing what `out` holds.
 
@@ -61,23 +59,17 @@ def train(
     mesh = _mesh(devices, recipe.batch_size)
     replicated, split = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in ((), ("data",)))
     init_key, run_key = jax.random.split(jax.random.key(recipe.seed))
-    shapes = jax.eval_shape(recipe.tracker.init_variables, init_key)
+    shapes = jax.eval_shape(recipe.subject().init_variables, init_key)
     phases = freeze.phases(recipe.unfreeze)
     compiled = functools.partial(_step, recipe, params=shapes["params"], shardings=replicated)
-    if recipe.unfreeze and not hasattr(recipe.tracker, "trained"):
-        raise ValueError(f"unfreeze: {type(recipe.tracker).__name__} has no stages to unfreeze")
+    if recipe.unfreeze and not hasattr(recipe.subject(), "trained"):
+        raise ValueError(f"unfreeze: {type(recipe.subject()).__name__} has no stages to unfreeze")
     optimizer, *_ = [  # all of them, so that a wrong name is found before the first phase
         optimizers.build(recipe.optimizer, recipe.steps, shapes["params"], phase)
         for phase in phases
     ]
     start = functools.partial(init_state, optimizer=optimizer, ema=recipe.ema > 0)
-    batches = pipeline.batches(
-        recipe.sources(recipe.data),
-        recipe.pairs,
-        batch_size=recipe.batch_size,
-        seed=recipe.seed,
-        threads=recipe.threads,
-    )
+    batches = recipe.batches()
     with Checkpoints(out / "checkpoints", recipe.keep) as checkpoints:
         report = lambda message: console.print(message, style="yellow", highlight=False)
         restored = checkpoints.restore(jax.eval_shape(start, shapes), report)
@@ -175,34 +167,26 @@ def _mesh(devices: int | None, batch_size: int) -> jax.sharding.Mesh:
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=local[:count])
 
 
-def _step(recipe: Recipe, phase: freeze.Phase, params: Any, shardings: Any) -> Any:
+def _step(recipe: Training, phase: freeze.Phase, params: Any, shardings: Any) -> Any:
     """Build the compiled step of one phase of the training."""
-    tracker = recipe.tracker
-    if recipe.search_size is not None:
-        tracker = dataclasses.replace(tracker, instance=recipe.search_size)
+    model: Any = recipe.trainee()
     if phase.layers is not None:
-        tracker = dataclasses.replace(tracker, trained=phase.layers)
+        model = dataclasses.replace(model, trained=phase.layers)
     step = make_step(
-        tracker,
+        model,
         optimizers.build(recipe.optimizer, recipe.steps, params, phase),
-        functools.partial(
-            augment_batch,
-            template_config=recipe.template_augment,
-            search_config=recipe.search_augment,
-            template_size=tracker.template_crop,
-            search_size=tracker.instance,
-        ),
+        recipe.augmentation(),
         ema_decay=recipe.ema,
         frozen=recipe.optimizer.frozen + phase.frozen,
     )
     return jax.jit(step, donate_argnums=0, out_shardings=shardings)
 
 
-def _initial(recipe: Recipe, key: Any) -> Any:
+def _initial(recipe: Training, key: Any) -> Any:
     """Draw fresh variables and let the recipe change them; their shapes must stay."""
     if recipe.backbone is not None and recipe.initial is None:
         raise ValueError(f"backbone {recipe.backbone}: recipe {recipe.name} has no use for one")
-    fresh = recipe.tracker.init_variables(key)
+    fresh = recipe.subject().init_variables(key)
     if recipe.initial is None:
         return fresh
     variables = recipe.initial(fresh, recipe.backbone)
@@ -212,14 +196,15 @@ def _initial(recipe: Recipe, key: Any) -> Any:
     return variables
 
 
-def _settings(recipe: Recipe) -> dict[str, str]:
+def _settings(recipe: Training) -> dict[str, str]:
     """Give the settings that make two trainings the same, as text."""
-    skip = ("sources", "initial", "data", "backbone", "threads", "keep", "log_every")
-    fields = (f.name for f in dataclasses.fields(recipe) if f.name not in skip)
-    return {name: repr(getattr(recipe, name)) for name in fields}
+    skip = ("initial", "data", "backbone", "threads", "keep", "log_every")
+    fields = {f.name: getattr(recipe, f.name) for f in dataclasses.fields(recipe)}
+    kept = {k: v for k, v in fields.items() if k not in skip and not callable(v)}
+    return {name: repr(value) for name, value in kept.items()}
 
 
-def _compare(recipe: Recipe, restored: Restored, report: Callable[[str], None]) -> None:
+def _compare(recipe: Training, restored: Restored, report: Callable[[str], None]) -> None:
     """Say which settings changed since the checkpoint; refuse another recipe or a shorter run."""
     before, now = restored.meta["recipe"], _settings(recipe)
     if before.get("name") != now["name"]:
@@ -243,12 +228,12 @@ def _check_progress(window: Window, number: int) -> None:
         )
 
 
-def _export(recipe: Recipe, state: TrainState, path: Path) -> None:
+def _export(recipe: Training, state: TrainState, path: Path) -> None:
     """Write the trained variables as a weights file."""
     params = state.params if state.ema is None else state.ema
     weights.save(
         path,
-        recipe.tracker,
+        recipe.subject(),
         {"params": params, "batch_stats": state.stats},
         source=recipe.source or f"trained by recipe {recipe.name}",
         licence=recipe.licence,

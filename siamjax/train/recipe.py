@@ -1,53 +1,67 @@
 """Recipes: everything a training is, in one frozen record.
 
 A recipe is a Python file that defines `RECIPE`; the project's own are in `experiments/` of the
-checkout. Every field but the functions is an option of `siamjax train`.
+checkout. Every field but the functions is an option of `siamjax train`. `Training` is what all
+recipes have in common and what the loop knows; `Recipe` trains trackers.
 """
 
+import abc
+import dataclasses
 import difflib
+import functools
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 import siamjax
-from siamjax.data.augment import Augment
+from siamjax.data import pipeline
+from siamjax.data.augment import Augment, augment_batch
 from siamjax.data.pairs import PairConfig, Source
 from siamjax.train import freeze
 from siamjax.train.optimizer import Optimizer
+from siamjax.train.step import Batch, Trainable
 from siamjax.typing import Variables
 
 Sources = Callable[[Path], Sequence[Source]]
 Initial = Callable[[Variables, Path | None], Variables]
+Augmentation = Callable[[Any, Batch], Batch]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """One training."""
+@runtime_checkable
+class Batches(Protocol):
+    """An endless iterator of host batches that can be saved and continued."""
+
+    @property
+    def damaged(self) -> Mapping[str, int]: ...
+
+    def __next__(self) -> dict[str, np.ndarray]: ...
+
+    def get_state(self) -> dict[str, Any]: ...
+
+    def set_state(self, state: dict[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(abc.ABC):
+    """What every training has.
+
+    A kind of recipe adds what is trained, its batches and their augmentation.
+    """
 
     name: str
     """what logs and weights call it"""
-    tracker: Any
-    """the tracker that is trained: its configuration"""
-    sources: Sources
-    """gives the sources of pairs from the folder `data`"""
-    data: Path
-    """folder of the training data"""
     steps: int
     """batches to train on"""
     batch_size: int = 32
-    """pairs in a batch, over all devices"""
+    """samples in a batch, over all devices"""
     seed: int = 0
-    """decides initial weights, pairs and augmentation"""
-    search_size: int | None = None
-    """side of the search crops in training, pixels, where it is not the tracker's own"""
-    pairs: PairConfig = field(default_factory=PairConfig)
-    """sizes of the crops that the host cuts, negative pairs"""
-    template_augment: Augment = field(default_factory=Augment)
-    """augmentation of the templates"""
-    search_augment: Augment = field(default_factory=Augment)
-    """augmentation of the searches"""
+    """decides initial weights, samples and augmentation"""
     optimizer: Optimizer = field(default_factory=Optimizer)
     """optimiser, learning rate, what is frozen"""
     unfreeze: tuple[freeze.Unfreeze, ...] = ()
@@ -65,8 +79,6 @@ class Recipe:
     """checkpoints kept"""
     log_every: int = 50
     """steps between lines of the log, each the mean over them"""
-    threads: int | None = None
-    """threads that prepare batches; one for each core by default"""
     licence: str = "MIT"
     """licence of the weights that result"""
     source: str = ""
@@ -84,6 +96,75 @@ class Recipe:
         if self.keep < 2:
             raise ValueError(f"keep must be at least 2 checkpoints, got {self.keep}")
 
+    @abc.abstractmethod
+    def subject(self) -> Any:
+        """Give what is trained, as the weights file will describe it."""
+
+    def trainee(self) -> Trainable:
+        """Give what is trained, as it is set during training."""
+        return self.subject()
+
+    @abc.abstractmethod
+    def batches(self) -> Batches:
+        """Read the data and begin the iterator of batches; `index` uint32[B] is in each."""
+
+    @abc.abstractmethod
+    def augmentation(self) -> Augmentation:
+        """Give `(key, batch) -> batch`, which runs on the device inside the compiled step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Training):
+    """One training of a tracker, on pairs of crops."""
+
+    tracker: Any
+    """the tracker that is trained: its configuration"""
+    sources: Sources
+    """gives the sources of pairs from the folder `data`"""
+    data: Path
+    """folder of the training data"""
+    search_size: int | None = None
+    """side of the search crops in training, pixels, where it is not the tracker's own"""
+    pairs: PairConfig = field(default_factory=PairConfig)
+    """sizes of the crops that the host cuts, negative pairs"""
+    template_augment: Augment = field(default_factory=Augment)
+    """augmentation of the templates"""
+    search_augment: Augment = field(default_factory=Augment)
+    """augmentation of the searches"""
+    threads: int | None = None
+    """threads that prepare batches; one for each core by default"""
+
+    def subject(self) -> Any:
+        """Give the tracker."""
+        return self.tracker
+
+    def trainee(self) -> Any:
+        """Give the tracker with the search size of the training."""
+        if self.search_size is None:
+            return self.tracker
+        return dataclasses.replace(self.tracker, instance=self.search_size)
+
+    def batches(self) -> pipeline.Batches:
+        """Read the sources and begin to draw pairs."""
+        return pipeline.batches(
+            self.sources(self.data),
+            self.pairs,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            threads=self.threads,
+        )
+
+    def augmentation(self) -> Augmentation:
+        """Give the function that makes network inputs of the host's crops."""
+        tracker = self.trainee()
+        return functools.partial(
+            augment_batch,
+            template_config=self.template_augment,
+            search_config=self.search_augment,
+            template_size=tracker.template_crop,
+            search_size=tracker.instance,
+        )
+
 
 def experiments() -> Path:
     """Return the folder of the project's recipes: that of the checkout one is in, or runs from."""
@@ -96,7 +177,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in experiments().glob("*.py") if path.stem != "__init__")
 
 
-def load(name: str) -> Recipe:
+def load(name: str) -> Training:
     """Load a recipe by its name in `experiments/`, or from a path ending in .py.
 
     Raises:
@@ -115,6 +196,6 @@ def load(name: str) -> Recipe:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     recipe = getattr(module, "RECIPE", None)
-    if not isinstance(recipe, Recipe):
-        raise ValueError(f"{path} must define RECIPE, a siamjax.train.recipe.Recipe")
+    if not isinstance(recipe, Training):
+        raise ValueError(f"{path} must define RECIPE, a siamjax.train.recipe.Training")
     return recipe

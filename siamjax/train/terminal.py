@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from siamjax.train.recipe import Recipe
+from siamjax.train.recipe import Training
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def stop() -> Iterator[threading.Event]:
 
 @contextmanager
 def progress(
-    console: Console, recipe: Recipe, first: int
+    console: Console, recipe: Training, first: int
 ) -> Iterator[Callable[[int, dict[str, Any]], None]]:
     """Show a bar on a terminal, plain lines elsewhere."""
     console.print(f"compiling {recipe.name} ...", highlight=False)
@@ -46,7 +46,7 @@ def progress(
     def text(line: dict[str, Any]) -> str:
         loss = line.get("loss")
         loss = "not finite" if loss is None else f"{loss:.4f}"
-        return f"loss {loss}, {line['samples_per_second']:.1f} pairs/s"
+        return f"loss {loss}, {line['samples_per_second']:.1f} samples/s"
 
     if not console.is_terminal:
 

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import siamjax
+from siamjax.metric import zoo as metric_zoo
+from siamjax.metric.model import Towers
 from siamjax.track import zoo
 from siamjax.typing import Variables
 from siamjax.weights import npz
@@ -20,7 +22,9 @@ TORCH_SUFFIXES = (".pth", ".pt", ".pkl", ".tar", ".model")
 
 
 def title(tracker: Any) -> str:
-    """Give a tracker's name for messages: the zoo's, or its family and backbone."""
+    """Give a tracker's name for messages: the zoo's, or its family and backbone or towers."""
+    if isinstance(tracker, Towers):
+        return metric_zoo.title(tracker)
     named = (name for name in zoo.names() if zoo.tracker(name) == tracker)
     family, config = zoo.describe(tracker)
     return next(named, f"{family} ({config.get('backbone', 'own configuration')})")
@@ -84,7 +88,7 @@ def save(
 
     Args:
         path: of the file, ending in `.npz`.
-        tracker: what the variables belong to.
+        tracker: what the variables belong to, a tracker or a model of two towers.
         variables: the tracker's, every array of the shape that the tracker expects.
         source: where the weights come from, for the header.
         licence: of the weights, for the header.
@@ -101,7 +105,10 @@ def save(
     if dtype not in ("float32", "float16"):
         raise ValueError(f"dtype is {dtype!r}, expected 'float32' or 'float16'")
     arrays = {name: np.asarray(leaf) for name, leaf in flatten(variables).items()}
-    family, config = zoo.describe(tracker)
+    if isinstance(tracker, Towers):
+        family, config = metric_zoo.describe(tracker)
+    else:
+        family, config = zoo.describe(tracker)
     _check(arrays, tracker, f"variables do not fit {title(tracker)}")
     for key, array in arrays.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -150,7 +157,7 @@ def load(source: str | Path = "default") -> tuple[Any, dict[str, Any]]:
         source: "default", the name of bundled weights, or the path of a `.npz` file.
 
     Returns:
-        The tracker that the file describes, and its variables.
+        The tracker, or model of two towers, that the file describes, and its variables.
 
     Raises:
         FileNotFoundError: a path to nothing.
@@ -159,7 +166,9 @@ def load(source: str | Path = "default") -> tuple[Any, dict[str, Any]]:
     path = locate(source)
     header, variables = read(path)
     try:
-        tracker = zoo.build(header["tracker"], header["config"])
+        family = header["tracker"]
+        known = metric_zoo if family in metric_zoo.FAMILIES else zoo
+        tracker = known.build(family, header["config"])
     except (KeyError, TypeError, ValueError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{path} describes no tracker of this siamjax: {reason}") from error

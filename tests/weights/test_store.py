@@ -156,6 +156,15 @@ def test_bundled_names(tmp_path, monkeypatch):
         weights.load("siamfc-alexnet-v3")
 
 
+@pytest.mark.parametrize("name", weights.bundled())
+def test_bundled_weights_are_of_the_tracker_they_name(name):
+    header, variables = weights.read(weights.locate(name))
+    assert zoo.build(header["tracker"], header["config"]) == zoo.tracker(name)
+    assert header["parameters"] == sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    assert weights.locate(name).stat().st_size < 6e6
+    assert weights.locate(name).with_suffix(".md").is_file()
+
+
 def test_paths(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no such weights file: .*nothing\.npz"):
         weights.load(tmp_path / "nothing.npz")

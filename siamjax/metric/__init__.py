@@ -1,0 +1,1 @@
+"""Metric learning: towers, distances, models of two towers, and how they are judged."""
