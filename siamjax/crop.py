@@ -185,12 +185,12 @@ def _unpack(words):
 
 
 def sample(
-    image: Num[AnyArray, "H W 3"],
+    image: Num[AnyArray, "H W C"],
     center: Float[AnyArray, "2"],
     side: Float[AnyArray, "2"] | Float[AnyArray, ""] | int | float,
     size: int,
-    fill: Num[AnyArray, "3"],
-) -> Float[Array, "size size 3"]:
+    fill: Num[AnyArray, "C"],
+) -> Float[Array, "size size C"]:
     """Cut a window around a point by plain bilinear interpolation, in float32.
 
     Output pixel i reads position `center + ((i + 1/2) / size - 1/2) * side`. Meant for training:
@@ -201,7 +201,7 @@ def sample(
         center: (x, y), image pixels, pixel centres at integers.
         side: of the window, image pixels: one number or (width, height).
         size: of the result, pixels; static.
-        fill: colour outside the image.
+        fill: value outside the image, one a channel.
 
     Returns:
         float32, in the units of `image`.

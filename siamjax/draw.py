@@ -1,7 +1,8 @@
-"""Boxes, labels, trails and response maps drawn on frames.
+"""Boxes, masks, labels, trails and response maps drawn on frames.
 
 Frames are `uint8[H, W, 3]` RGB and are not changed: every function answers with a new picture.
-Boxes are (x, y, width, height) in frame pixels. Needs no screen and no plotting library.
+Boxes are (x, y, width, height) in frame pixels, rotated boxes their corners [4, 2]. Needs no screen
+and no plotting library.
 """
 
 import os
@@ -52,6 +53,7 @@ def boxes(
     valid: Bool[AnyArray, "N"] | None = None,
     labels: Sequence[str] | None = None,
     colors: Sequence[Color] | None = None,
+    rotated: Float[AnyArray, "N 4 2"] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Draw boxes with rounded corners and a label plate each.
 
@@ -62,6 +64,8 @@ def boxes(
         valid: False draws the box grey and dashed, with the word "lost".
         labels: texts in place of number and score.
         colors: RGB, in place of `color(n)`.
+        rotated: corners of the rectangles that are drawn in place of the boxes; where one holds
+            NaN, or `valid` is False, the box itself is drawn.
 
     Returns:
         A new RGB picture.
@@ -73,7 +77,10 @@ def boxes(
         if not np.isfinite(box).all() or min(box[2:]) < 0:
             continue
         shade = (color(n) if colors is None else colors[n]) if found[n] else LOST
-        _outline(canvas, box, shade, dashed=not found[n])
+        corners = _corners(box)
+        if rotated is not None and found[n] and np.isfinite(rotated[n]).all():
+            corners = np.asarray(rotated[n], np.float64)
+        _outline(canvas, corners, shade, dashed=not found[n])
         if labels is not None:
             text = labels[n]
         else:
@@ -81,7 +88,55 @@ def boxes(
                 n, len(placed), None if scores is None else float(scores[n]), bool(found[n])
             )
         if text:
-            _plate(canvas, box, text, shade)
+            top = corners[:, 1].min()
+            upper = corners[:, 1] <= top + 0.15 * np.ptp(corners[:, 1])
+            _plate(canvas, (corners[upper, 0].min(), top), text, shade)
+    return canvas
+
+
+def masks(
+    frame: UInt8[np.ndarray, "H W 3"],
+    labels: UInt8[AnyArray, "H W"],
+    *,
+    opacity: float = 0.4,
+    colors: Sequence[Color] | None = None,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Lay each target's colour over its mask, and draw the mask's outline.
+
+    Args:
+        frame: RGB.
+        labels: 0 the background, n + 1 target n, as `siamjax.masks.merge` gives it.
+        opacity: of the colour inside the outline, 0..1.
+        colors: RGB, in place of `color(n)`.
+
+    Returns:
+        A new RGB picture.
+
+    Raises:
+        ValueError: `labels` and `frame` differ in size, or `opacity` is outside 0..1.
+    """
+    found = np.asarray(labels)
+    if found.shape != frame.shape[:2]:
+        size = list(frame.shape[:2])
+        raise ValueError(f"labels: expected the frame's {size}, got {list(found.shape)}")
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity: expected 0..1, got {opacity}")
+    canvas = np.array(frame, order="C")
+    numbers = [int(n) for n in np.flatnonzero(np.bincount(found.ravel())) if n]
+    shades = {n: color(n - 1) if colors is None else colors[n - 1] for n in numbers}
+    for n in numbers:
+        inside = (found == n).astype(np.uint8)
+        x, y, w, h = cv2.boundingRect(inside)
+        part, inside = canvas[y : y + h, x : x + w], inside[y : y + h, x : x + w] > 0
+        tinted = part[inside] * (1 - opacity) + np.array(shades[n]) * opacity
+        part[inside] = np.rint(tinted).astype(np.uint8)
+    line = line_width(*found.shape)
+    for n in numbers:
+        outlines, _ = cv2.findContours(
+            (found == n).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+        )
+        smooth = [_fixed(_smoothed(outline[:, 0], line)) for outline in outlines]
+        _lines(canvas, smooth, shades[n], closed=True, line=max(1, round(0.75 * line)))
     return canvas
 
 
@@ -152,7 +207,7 @@ def heatmap(
     hot = cv2.applyColorMap((grown * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
     alpha = (strength * np.sqrt(grown))[..., None]
     canvas = np.rint(frame * (1 - alpha) + hot * alpha).astype(np.uint8)
-    _outline(canvas, place, (255, 255, 255), dashed=False, radius=0.0, width=1)
+    _outline(canvas, _corners(place), (255, 255, 255), dashed=False, radius=0.0, width=1)
     return canvas
 
 
@@ -173,8 +228,22 @@ class Overlay:
         placed: Float[AnyArray, "N 4"],
         scores: Float[AnyArray, "N"],
         valid: Bool[AnyArray, "N"],
+        labels: UInt8[AnyArray, "H W"] | None = None,
+        rotated: Float[AnyArray, "N 4 2"] | None = None,
     ) -> UInt8[np.ndarray, "H W 3"]:
-        """Draw trails, boxes and labels; a lost target keeps its last box, grey and dashed."""
+        """Draw masks, trails, boxes and plates; a lost target keeps its last box, grey and dashed.
+
+        Args:
+            frame: RGB.
+            placed: boxes, NaN where there is none.
+            scores: 0..1.
+            valid: whether each target was found.
+            labels: as `masks` takes them; None draws no masks.
+            rotated: corners drawn in place of the boxes.
+
+        Returns:
+            A new RGB picture.
+        """
         now = np.asarray(placed, np.float64)
         known = np.all(np.isfinite(now), axis=1, keepdims=True)
         shown = now if self._last is None else np.where(known, now, self._last)
@@ -182,10 +251,10 @@ class Overlay:
         found = np.asarray(valid) & known[:, 0]
         centers = np.where(found[:, None], now[:, :2] + now[:, 2:] / 2, np.nan)
         self._past.append(centers)
-        canvas = np.array(frame, order="C")
+        canvas = np.array(frame, order="C") if labels is None else masks(frame, labels)
         for n in range(len(now)):
             _draw_trail(canvas, np.array([past[n] for past in self._past]), color(n))
-        return boxes(canvas, shown.astype(np.float32), scores=scores, valid=found)
+        return boxes(canvas, shown.astype(np.float32), scores=scores, valid=found, rotated=rotated)
 
 
 def _label(target: int, count: int, score: float | None, found: bool) -> str:
@@ -201,17 +270,31 @@ def _fixed(points: np.ndarray) -> np.ndarray:
     return np.rint(points * (1 << _SHIFT)).astype(np.int32).reshape(-1, 1, 2)
 
 
-def _rounded(box: np.ndarray, radius: float) -> np.ndarray:
-    """Give the points of a rectangle with rounded corners, clockwise from the top left."""
+def _corners(box: np.ndarray) -> np.ndarray:
+    """Give the corners of a box, clockwise from the top left."""
     x, y, w, h = box
-    radius = min(radius, w / 2, h / 2)
-    turn = np.linspace(0, np.pi / 2, 9 if radius > 0 else 1)
-    arc = radius * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    turns = [(-arc, (x + radius, y + radius)),
-             (np.stack([arc[:, 1], -arc[:, 0]], axis=1), (x + w - radius, y + radius)),
-             (arc, (x + w - radius, y + h - radius)),
-             (np.stack([-arc[:, 1], arc[:, 0]], axis=1), (x + radius, y + h - radius))]  # fmt: skip
-    return np.concatenate([part + np.array(corner) for part, corner in turns])
+    return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
+
+
+def _rounded(corners: np.ndarray, radius: float) -> np.ndarray:
+    """Give the points of a rectangle with rounded corners, in the order of its corners."""
+    before = np.roll(corners, 1, axis=0) - corners
+    after = np.roll(corners, -1, axis=0) - corners
+    lengths = np.linalg.norm(after, axis=1)
+    radius = min(radius, *lengths / 2)
+    if radius <= 0:
+        return corners
+    ends = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in (before, after)]
+    turn = np.linspace(0, np.pi / 2, 9)[:, None]
+    arcs = (1 - np.sin(turn)) * ends[0][:, None] + (1 - np.cos(turn)) * ends[1][:, None]
+    return (corners[:, None] + radius * arcs).reshape(-1, 2)
+
+
+def _smoothed(outline: np.ndarray, line: int) -> np.ndarray:
+    """Take the steps of single pixels out of a closed line: the mean over a few neighbours."""
+    reach = min(2 + line, (len(outline) - 1) // 6)
+    shifts = [np.roll(outline, k, axis=0) for k in range(-reach, reach + 1)]
+    return np.mean(shifts, axis=0)
 
 
 def _dashes(points: np.ndarray, length: float) -> list[np.ndarray]:
@@ -229,7 +312,7 @@ def _dashes(points: np.ndarray, length: float) -> list[np.ndarray]:
 
 def _outline(
     canvas: np.ndarray,
-    box: np.ndarray,
+    corners: np.ndarray,
     shade: Color,
     *,
     dashed: bool,
@@ -239,15 +322,16 @@ def _outline(
     height, breadth = canvas.shape[:2]
     line = line_width(height, breadth) if width is None else width
     # Far outside nothing is seen, and cv2's coordinates end.
-    corners = np.array([box[0], box[1], box[0] + box[2], box[1] + box[3]])
-    limit = np.array([breadth, height, breadth, height])
-    corners = np.clip(corners, -limit - 50, 2 * limit + 50)
-    near = np.concatenate([corners[:2], corners[2:] - corners[:2]])
+    limit = np.array([breadth, height])
+    near = np.clip(corners, -limit - 50, 2 * limit + 50)
     points = _rounded(near, 4.0 * line if radius is None else radius)
-    if dashed:
-        lines, closed = [_fixed(dash) for dash in _dashes(points, 4.0 * line)], False
-    else:
-        lines, closed = [_fixed(points)], True
+    pieces = _dashes(points, 4.0 * line) if dashed else [points]
+    _lines(canvas, [_fixed(piece) for piece in pieces], shade, closed=not dashed, line=line)
+
+
+def _lines(
+    canvas: np.ndarray, lines: list[np.ndarray], shade: Color, *, closed: bool, line: int
+) -> None:
     for shade_, thickness in (((0, 0, 0), line + 2), (shade, line)):
         # The dark rim under the line keeps it visible on a background of its own colour.
         layer = canvas.copy() if thickness > line else canvas
@@ -256,7 +340,8 @@ def _outline(
             cv2.addWeighted(layer, 0.45, canvas, 0.55, 0, dst=canvas)
 
 
-def _plate(canvas: np.ndarray, box: np.ndarray, text: str, shade: Color) -> None:
+def _plate(canvas: np.ndarray, at: tuple[float, float], text: str, shade: Color) -> None:
+    """Write on a plate over a point, or below where the frame ends."""
     height, breadth = canvas.shape[:2]
     line = line_width(height, breadth)
     size = 0.42 + 0.1 * (line - 1)
@@ -266,15 +351,15 @@ def _plate(canvas: np.ndarray, box: np.ndarray, text: str, shade: Color) -> None
     wide, tall = w + 2 * pad, h + base // 2 + 2 * pad - 2
     if wide > breadth or tall > height:
         return
-    left = float(np.clip(box[0] - line / 2, 0, breadth - wide))
-    above = box[1] - tall - line
-    top = float(np.clip(above if above >= 0 else box[1] + line, 0, height - tall))
-    points = _fixed(_rounded(np.array([left, top, wide, tall]), 1.5 * line))
+    left = float(np.clip(at[0] - line / 2, 0, breadth - wide))
+    above = at[1] - tall - line
+    top = float(np.clip(above if above >= 0 else at[1] + line, 0, height - tall))
+    points = _fixed(_rounded(_corners(np.array([left, top, wide, tall])), 1.5 * line))
     cv2.fillPoly(canvas, [points], shade, cv2.LINE_AA, _SHIFT)
     bright = 0.299 * shade[0] + 0.587 * shade[1] + 0.114 * shade[2]
     ink = (20, 20, 20) if bright > 120 else (255, 255, 255)
-    at = (round(left + pad), round(top + tall - pad - base // 4))
-    cv2.putText(canvas, text, at, _FONT, size, ink, thick, cv2.LINE_AA)
+    start = (round(left + pad), round(top + tall - pad - base // 4))
+    cv2.putText(canvas, text, start, _FONT, size, ink, thick, cv2.LINE_AA)
 
 
 def _draw_trail(canvas: np.ndarray, centers: np.ndarray, shade: Color) -> None:

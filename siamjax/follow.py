@@ -18,9 +18,10 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from siamjax import geometry, video
+from siamjax import geometry, masks, rotated, video
 from siamjax.crop import check_frame
 from siamjax.track.many import init_many, step_many
+from siamjax.track.siammask import SiamMask
 from siamjax.track.state import Out
 from siamjax.track.zoo import Tracker
 from siamjax.typing import AnyArray, Variables
@@ -42,6 +43,14 @@ class Tracked(NamedTuple):
     scores: Float[np.ndarray, "N"]
     """As the tracker's family defines them, 0..1; 1 in the first frame, where boxes were given."""
     valid: Bool[np.ndarray, "N"]
+    lost: Bool[np.ndarray, "N"]
+    """Where the tracker takes the target to be out of its sight; see `Out.lost`."""
+    masks: Float[np.ndarray, "N H W"] | None = None
+    """Probabilities, see `Out.mask`, in the first frame too; None from trackers without masks."""
+    labels: UInt8[np.ndarray, "H W"] | None = None
+    """The masks merged into one map: 0 the background, n + 1 target n; see `masks.merge`."""
+    rotated_boxes: Float[np.ndarray, "N 4 2"] | None = None
+    """Corners of the rectangles around the masks; see `Out.rotated_box`."""
 
 
 class Tracks(NamedTuple):
@@ -110,7 +119,7 @@ def track_video(
     for result in results:
         if on_frame is not None:
             on_frame(result)
-        kept.append(result._replace(image=result.image[:0, :0]))
+        kept.append(result._replace(image=result.image[:0, :0], masks=None, labels=None))
     return Tracks(
         np.array([result.frame for result in kept], np.int64),
         np.array([result.time for result in kept], np.float64),
@@ -165,7 +174,10 @@ def _steps(
     else:
         model, weights = tracker, variables
     ones = np.ones(len(given), np.float32)
-    yield Tracked(first.index, first.time, first.image, given, ones, ones > 0)
+    start = Tracked(first.index, first.time, first.image, given, ones, ones > 0, ones == 0)
+    drawn = isinstance(model, SiamMask)
+    if not drawn:
+        yield start
 
     # One target takes the plain path, several the mapped one.
     single = len(given) == 1
@@ -174,12 +186,22 @@ def _steps(
         state = model.init(weights, first.image, given[0])
     else:
         state = init_many(model, weights, first.image, given)
-    waiting: tuple[video.Frame, Out] | None = None
-    for frame in frames:
+
+    def step(state: Any, image: np.ndarray) -> tuple[Any, "_Found"]:
         if single:
-            state, out = model.step(weights, state, frame.image)
+            state, out = model.step(weights, state, image)
         else:
-            state, out = step_many(model, weights, state, frame.image)
+            state, out = step_many(model, weights, state, image)
+        return state, _found(out)
+
+    if drawn:  # the first frame's masks come of a step whose state nobody follows
+        _, found = step(state, first.image)
+        fields = ("masks", "labels", "rotated_boxes")
+        result = _result(first, found._replace(box=given))
+        yield start._replace(**{name: getattr(result, name) for name in fields})
+    waiting: tuple[video.Frame, _Found] | None = None
+    for frame in frames:
+        state, out = step(state, frame.image)
         if waiting is not None:
             yield _result(*waiting)
         waiting = (frame, out)
@@ -196,11 +218,40 @@ def _default() -> tuple[Tracker, Variables]:
     return load("default")
 
 
-def _result(frame: video.Frame, out: Out) -> Tracked:
-    box, score, valid = jax.device_get((out.box, out.score, out.valid))
-    boxes = np.asarray(box, np.float32).reshape(-1, 4)
-    scores, found = np.asarray(score, np.float32).reshape(-1), np.asarray(valid).reshape(-1)
-    return Tracked(frame.index, frame.time, frame.image, boxes, scores, found)
+class _Found(NamedTuple):
+    """What a step leaves on the device for a result."""
+
+    box: Any
+    score: Any
+    valid: Any
+    lost: Any
+    mask: Any
+    threshold: Any
+    labels: Any
+
+
+def _found(out: Out) -> _Found:
+    """Merge the masks at once: the device has the next frame's step to do after this."""
+    mask, threshold = out.mask, out.mask_threshold
+    labels = None
+    if mask is not None and threshold is not None:
+        mask, threshold = mask.reshape(-1, *mask.shape[-2:]), threshold.reshape(-1)
+        labels = masks.merge(mask, threshold)
+    return _Found(out.box, out.score, out.valid, out.lost, mask, threshold, labels)
+
+
+def _result(frame: video.Frame, found: _Found) -> Tracked:
+    found = jax.device_get(found)
+    boxes = np.asarray(found.box, np.float32).reshape(-1, 4)
+    flat = (np.asarray(a).reshape(-1) for a in (found.score, found.valid, found.lost))
+    scores, valid, lost = flat
+    result = Tracked(
+        frame.index, frame.time, frame.image, boxes, scores.astype(np.float32), valid, lost
+    )
+    if found.mask is None:
+        return result
+    turned = rotated.boxes(found.mask, found.threshold, boxes)
+    return result._replace(masks=found.mask, labels=found.labels, rotated_boxes=turned)
 
 
 def _check_boxes(boxes: Any, image: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
-"""The files of one tracking run: track.mp4 with the boxes drawn, track.csv, track.json.
+"""The files of one tracking run: track.mp4 with what was found drawn, track.csv, track.json, masks.
 
-Boxes are (x, y, width, height) in frame pixels, frames counted from 0, times in seconds.
+Boxes are (x, y, width, height) in frame pixels, frames counted from 0, times in seconds. Masks are
+one indexed PNG a frame, `masks/00000.png` for frame 0, as DAVIS keeps them: 0 the background,
+n + 1 target n.
 """
 
 import contextlib
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from siamjax import __version__, draw, video
+from siamjax.data import labels
 from siamjax.follow import Tracked
 
 COLUMNS = "frame,target,x,y,width,height,score"
@@ -26,10 +29,11 @@ COLUMNS = "frame,target,x,y,width,height,score"
 class Outputs:
     """The files of one run; whatever ends the run, they hold what was tracked until then.
 
-    While it runs the files are called `track.csv.partial` and `track.mp4.partial`.
+    While it runs the files are called `track.csv.partial` and `track.mp4.partial`; masks are there
+    as they come. Those of an older run in the same folder are removed.
 
     Args:
-        folder: for track.csv, track.json and track.mp4; made where it is missing.
+        folder: for track.csv, track.json, track.mp4 and masks; made where it is missing.
         targets: number of boxes.
         about: further content of track.json (source, model); may grow until the end.
         rate: frames per second of track.mp4; None writes none.
@@ -56,6 +60,7 @@ class Outputs:
         self._first: float | None = None
         self._last = began
         self._film: _Film | None = None
+        self._maps = _Maps(folder / "masks")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._csv = _Table(folder / "track.csv")
@@ -109,9 +114,17 @@ class Outputs:
             "boxes": [_numbers(box) for box in result.boxes],
             "scores": _numbers(result.scores),
             "valid": result.valid.tolist(),
+            "lost": result.lost.tolist(),
         }
+        if result.rotated_boxes is not None:
+            turned = result.rotated_boxes
+            found["rotated_boxes"] = [[_numbers(corner) for corner in box] for box in turned]
         self._frames.append(found)
         self._csv.write(found)
+        if self.count == 1:
+            self._maps.clear()
+        if result.labels is not None:
+            self._maps.write(result.frame, result.labels)
         if self._film is not None:
             self._film.write(result)
 
@@ -128,6 +141,8 @@ class Outputs:
         files = {"csv": str(folder / "track.csv"), "json": str(folder / "track.json")}
         if self._film is not None:
             files["video"] = str(folder / "track.mp4")
+        if self._maps.count:
+            files["masks"] = str(folder / "masks")
         return {
             **files,
             "frames": self.count,
@@ -193,6 +208,39 @@ class _Table:
             os.replace(self._partial, self._path)
 
 
+class _Maps:
+    """masks/00000.png and on, each of them whole or not there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.count = 0
+        self._folder = folder
+
+    def clear(self) -> None:
+        """Remove the maps of an older run, and the folder if nothing else is in it."""
+        for path in self._folder.glob("*.png*"):
+            if path.name.split(".")[0].isdecimal():
+                path.unlink()
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
+
+    def write(self, frame: int, found: np.ndarray) -> None:
+        """Write the map of a frame.
+
+        Raises:
+            OSError: it cannot be written; those before it stay.
+        """
+        self._folder.mkdir(exist_ok=True)
+        path = self._folder / f"{frame:05d}.png"
+        partial = path.with_name(path.name + ".partial")
+        try:
+            partial.write_bytes(labels.encode(found))
+            os.replace(partial, path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
+        self.count += 1
+
+
 class _Film:
     """track.mp4, drawn and encoded by a thread of its own."""
 
@@ -225,7 +273,11 @@ class _Film:
         try:
             with video.VideoWriter(self._path, self._rate) as writer:
                 while (result := self._waiting.get()) is not None:
-                    writer.write(overlay(result.image, result.boxes, result.scores, result.valid))
+                    r = result
+                    picture = overlay(
+                        r.image, r.boxes, r.scores, r.valid, r.labels, r.rotated_boxes
+                    )
+                    writer.write(picture)
         except Exception as error:
             self._failure = error
             while self._waiting.get() is not None:  # let the other side go on to its end

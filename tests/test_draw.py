@@ -1,3 +1,4 @@
+import inspect
 import itertools
 
 import numpy as np
@@ -182,6 +183,96 @@ def test_heatmap_of_a_flat_response_leaves_the_picture():
 def test_heatmap_refuses_a_window(window):
     with pytest.raises(ValueError, match="window: expected finite"):
         draw.heatmap(frame(), np.ones((4, 4), np.float32), np.array(window, np.float32))
+
+
+def square_map(number=1):
+    labels = np.zeros((180, 320), np.uint8)
+    labels[60:110, 100:180] = number
+    return labels
+
+
+def test_masks_are_tinted_inside_and_outlined():
+    image = frame()
+    out = draw.masks(image, square_map(2), opacity=0.5)
+    assert (image == 100).all()
+    tint = np.rint((100 + np.array(draw.color(1))) / 2)
+    assert (np.abs(out[70:100, 110:170] - tint) <= 1).all()
+    assert near(out[85, 100], draw.color(1))  # the left side's middle
+    assert near(out[60, 140], draw.color(1))
+    assert not changed(image, out)[:56].any()
+    assert not changed(image, out)[:, 184:].any()
+    given = draw.masks(image, square_map(2), opacity=1.0, colors=[(1, 2, 3), (4, 5, 6)])
+    assert (given[70:100, 110:170] == (4, 5, 6)).all()
+
+
+def test_holes_of_masks_are_outlined_and_clear():
+    labels = square_map()
+    labels[75:95, 120:160] = 0
+    out = draw.masks(frame(), labels)
+    assert (out[82:88, 128:152] == 100).all()
+    assert near(out[85, 119], draw.color(0))
+
+
+def test_outlines_are_smooth():
+    y, x = np.mgrid[:180, :320]
+    labels = (np.abs(x - 160) / 3 + np.abs(y - 90) < 40).astype(np.uint8)  # slopes of one in three
+    out = draw.masks(frame(value=0), labels, opacity=0.0)
+    bright = out.max(axis=2)
+    ways = [int(bright[:90, column].argmax()) for column in range(80, 130)]
+    assert np.all(np.diff(ways) <= 0)
+    heights = (bright[:90, 80:130] * np.arange(90)[:, None]).sum(0) / bright[:90, 80:130].sum(0)
+    fitted = np.polyval(np.polyfit(np.arange(50), heights, 1), np.arange(50))
+    assert np.abs(heights - fitted).max() < 0.35  # steps of a pixel would leave half a pixel
+
+
+def test_no_mask_leaves_the_picture():
+    assert (draw.masks(frame(), square_map(0)) == 100).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": np.zeros((4, 5), np.uint8)}, r"labels: expected the frame's \[180, 320\]"),
+        ({"labels": square_map(), "opacity": 1.5}, "opacity: expected 0..1, got 1.5"),
+    ],
+)
+def test_masks_refuse(options, message):
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(draw.masks)(frame(), **options)
+
+
+DIAMOND = np.float32([[[140, 40], [190, 85], [140, 130], [90, 85]]])
+
+
+def test_rotated_boxes_stand_in_for_upright_ones():
+    image = frame()
+    out = draw.boxes(image, box(90, 40, 100, 90), labels=[""], rotated=DIAMOND)
+    for y, x in [(62, 165), (108, 165), (107, 115), (62, 115)]:  # middles of the four sides
+        assert near(out[y - 1 : y + 2, x], draw.color(0), 60).any()
+    assert not near(out[85, 90:190], draw.color(0)).all()
+    assert not changed(image, out)[45:60, 90:115].any()  # the upright box's corner
+    scored = draw.boxes(image, box(90, 40, 100, 90), scores=np.ones(1, "f"), rotated=DIAMOND)
+    assert changed(image, scored)[26:36, 142:160].all()  # a plate over the topmost corner
+
+
+def test_a_lost_target_and_one_without_a_rotated_box_are_upright():
+    upright = draw.boxes(frame(), box(90, 40, 100, 90), labels=[""])
+    for rotated, valid in ((np.full((1, 4, 2), np.nan, np.float32), True), (DIAMOND, False)):
+        out = draw.boxes(
+            frame(), box(90, 40, 100, 90), labels=[""], rotated=rotated, valid=np.array([valid])
+        )
+        shade = draw.color(0) if valid else draw.LOST
+        assert near(out[40, 100:180], shade).mean() > 0.25
+        if valid:
+            np.testing.assert_array_equal(out, upright)
+
+
+def test_overlay_draws_masks_under_rotated_boxes():
+    one, yes = np.ones(1, np.float32), np.array([True])
+    out = draw.Overlay()(frame(), box(90, 40, 100, 90), one, yes, square_map(), DIAMOND)
+    plain = draw.masks(frame(), square_map())
+    np.testing.assert_array_equal(out[90:100, 130:150], plain[90:100, 130:150])
+    assert near(out[62, 164:167], draw.color(0), 60).any()
 
 
 def test_overlay_remembers_a_lost_box_and_draws_the_trail():

@@ -10,6 +10,7 @@ import pytest
 from siamjax import follow, video
 from siamjax.track.many import init_many, step_many
 from siamjax.track.siamfc import SiamFC
+from siamjax.track.siammask import SiamMask
 from siamjax.track.state import Out
 
 SMALL = SiamFC("alexnet-v1", width=0.05)
@@ -32,6 +33,29 @@ class Shift(SiamFC):
         valid = moved[0] < 100
         box = jnp.where(valid, moved, jnp.nan)
         return moved, Out(box, jnp.float32(0.5), valid, ~valid & False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Disc(SiamMask):
+    """A stand-in that moves its box a pixel a frame and draws a disc in it, fading from its centre.
+
+    The state counts how often it was stepped; after three steps the target is not found.
+    """
+
+    def init(self, variables, frame, box, hyper=None):
+        return jnp.asarray(box), jnp.int32(0)
+
+    def step(self, variables, state, frame, hyper=None):
+        box, steps = state
+        box = box.at[0].add(1.0)
+        height, width = frame.shape[:2]
+        x, y = jnp.arange(width)[None], jnp.arange(height)[:, None]
+        radius = jnp.hypot((x - box[0]) / box[2] - 0.5, (y - box[1]) / box[3] - 0.5)
+        valid = steps < 3
+        mask = jnp.where(valid, jnp.clip(1 - radius, 0, 1), 0)
+        shown = jnp.where(valid, box, jnp.nan)
+        out = Out(shown, jnp.float32(0.5), valid, steps == 1, mask, jnp.float32(0.5))
+        return (box, steps + 1), out
 
 
 def plain(count=6, size=(40, 60), red=2):
@@ -93,6 +117,49 @@ def test_lost_targets_are_nan_and_not_valid():
     assert tracks.valid[:, 0].tolist() == [True, True, True, False]
     assert np.isnan(tracks.boxes[3]).all()
     np.testing.assert_allclose(tracks.boxes[2, 0, 0], 85)
+
+
+def test_masks_are_merged_and_boxed_from_the_first_frame_on():
+    boxes = np.float32([[5, 6, 20, 16], [19, 8, 24, 14]])
+    results = list(follow.follow(plain(5), boxes, tracker=Disc(), variables={}))
+    np.testing.assert_array_equal(results[0].boxes, boxes)  # given, though a step was made
+    assert results[0].scores.tolist() == [1, 1]
+    for n, result in enumerate(results[:4]):
+        ahead = 1 if n == 0 else n  # the first frame's masks are one step's as well
+        assert result.masks.shape == (2, 40, 60)
+        assert result.masks.dtype == np.float32
+        assert result.labels.shape == (40, 60)
+        x = boxes[:, 0] + ahead
+        row = result.labels[14]
+        assert row[int(x[0]) + 10] == 1
+        assert row[int(x[1]) + 12] == 2
+        assert row[int(x[0]) - 2] == 0
+        middle = (x[0] + 20 + x[1]) / 2  # discs touch; each pixel goes to the nearer centre
+        assert row[int(middle) - 3] == 1
+        assert row[int(middle) + 4] == 2
+        sides = result.rotated_boxes.max(axis=1) - result.rotated_boxes.min(axis=1)
+        np.testing.assert_allclose(sides, boxes[:, 2:] - 2, atol=1e-3)  # between pixel centres
+    np.testing.assert_array_equal([r.lost[0] for r in results], [False, False, True, False, False])
+    last = results[4]
+    assert not last.valid.any()
+    assert (last.labels == 0).all()
+    assert np.isnan(last.rotated_boxes).all()
+
+
+def test_one_target_has_masks_too():
+    boxes = [5, 6, 20, 16]
+    results = list(follow.follow(plain(3), boxes, tracker=Disc(), variables={}))
+    assert results[2].masks.shape == (1, 40, 60)
+    assert results[2].rotated_boxes.shape == (1, 4, 2)
+    assert set(np.unique(results[2].labels)) == {0, 1}
+    tracks = follow.track_video(plain(3), boxes, tracker=Disc(), variables={})
+    np.testing.assert_array_equal(tracks.boxes[:, 0, 0], [5, 6, 7])
+
+
+def test_trackers_without_masks_give_none():
+    (*_, result) = follow.follow(plain(3), [5, 6, 10, 12], tracker=Shift(), variables={})
+    assert (result.masks, result.labels, result.rotated_boxes) == (None, None, None)
+    assert result.lost.tolist() == [False]
 
 
 def test_on_frame_sees_every_result_with_its_picture():

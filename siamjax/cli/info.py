@@ -14,6 +14,8 @@ import tyro
 from rich.console import Console
 
 from siamjax import weights
+from siamjax.metric import zoo as metric_zoo
+from siamjax.metric.model import Towers
 from siamjax.track import zoo
 from siamjax.weights.names import expected, unflatten
 
@@ -101,7 +103,8 @@ def _model(console: Console, tracker: Any, header: dict[str, Any] | None) -> dic
     _print(console, [("array", "shape"), *rows])
     rows = [(key, f"{value / 1e9:.3f} GFLOP") for key, value in flops.items()]
     _print(console, [("computation", "cost"), *rows])
-    family, config = zoo.describe(tracker)
+    two = isinstance(tracker, Towers)
+    family, config = metric_zoo.describe(tracker) if two else zoo.describe(tracker)
     return {
         "name": name,
         "tracker": family,
@@ -129,9 +132,17 @@ def costs(tracker: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, float]]:
     """Give the shapes at the network's ends, and the FLOPs of template, search and whole step.
 
     Nothing is compiled or run. The program is the one for accelerators: on CPU parts of it are
-    loops over examples, whose bodies XLA's analysis counts once.
+    loops over examples, whose bodies XLA's analysis counts once. Models of two towers have the
+    inputs of each, and the FLOPs of embedding one.
     """
     variables = unflatten(expected(tracker))
+    if isinstance(tracker, Towers):
+        sides = {name: "b" if name == "b" else "a" for name in tracker.towers}
+        inputs = {name: tower.example() for name, tower in tracker.towers.items()}
+        shapes = {f"{name} input": x.shape for name, x in inputs.items()}
+        embed = lambda name: lambda v, x: tracker.embed(v, x, side=sides[name])
+        flops = {f"{name} embed": _flops(embed(name), variables, inputs[name]) for name in inputs}
+        return shapes | {"embedding": (1, tracker.dim)}, flops
     z = jax.ShapeDtypeStruct((1, tracker.exemplar, tracker.exemplar, 3), np.float32)
     x = jax.ShapeDtypeStruct((1, tracker.instance, tracker.instance, 3), np.float32)
     frame = jax.ShapeDtypeStruct(_FRAME, np.uint8)
@@ -139,14 +150,22 @@ def costs(tracker: Any) -> tuple[dict[str, tuple[int, ...]], dict[str, float]]:
     template = jax.eval_shape(tracker.template, variables, z)
     outputs = jax.eval_shape(tracker.respond, variables, template, x)
     state = jax.eval_shape(tracker.init, variables, frame, box)
-    shapes = {"template crop": z.shape, "template": template.shape, "search crop": x.shape}
-    shapes |= {name: output.shape for name, output in outputs.items()}
+    shapes = {"template crop": z.shape, **_shapes("template", template), "search crop": x.shape}
+    for name, output in outputs.items():
+        shapes |= _shapes(name, output)
     flops = {
         "template": _flops(tracker.template, variables, z),
         "respond": _flops(tracker.respond, variables, template, x),
         "step": _flops(tracker.step, variables, state, frame),
     }
     return shapes, flops
+
+
+def _shapes(name: str, tree: Any) -> dict[str, tuple[int, ...]]:
+    """Give the shape of each array under a name: `template`, or `template/0/cls` inside it."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    named = lambda path: "/".join([name, jax.tree_util.keystr(path, simple=True, separator="/")])
+    return {named(path) if path else name: leaf.shape for path, leaf in leaves}
 
 
 def _flops(function: Callable[..., Any], *arguments: Any) -> float:

@@ -23,8 +23,9 @@ BoxValues = tuple[float, float, float, float]
 class Command:
     """Track one or several targets through a video.
 
-    Writes track.mp4 (the boxes drawn), track.csv and track.json. Without arguments it follows the
-    rabbit of the bundled clip. Ctrl-C ends it; what was tracked until then is kept.
+    Writes track.mp4 (what was found drawn), track.csv and track.json; with a model that draws masks
+    also masks/00000.png and on, indexed by target. Without arguments it follows the rabbit of the
+    bundled clip. Ctrl-C ends it; what was tracked until then is kept.
     """
 
     video: Annotated[str | None, tyro.conf.Positional] = None
@@ -207,8 +208,11 @@ def _track(
         for result in results:
             outputs.write(result)
             if window is not None and not window.show(
-                overlay(result.image, result.boxes, result.scores, result.valid)
-            ):
+                overlay(
+                    result.image, result.boxes, result.scores, result.valid,
+                    result.labels, result.rotated_boxes,
+                )
+            ):  # fmt: skip
                 break
             if outputs.count >= 2:
                 speed = outputs.speed()
@@ -239,5 +243,6 @@ def _report(summary: dict[str, Any], folder: Path) -> None:
     if first is not None:
         parts.append(f"first box after {first:.1f} s")
     print(", ".join(parts))
-    names = [Path(summary[key]).name for key in ("video", "csv", "json") if key in summary]
+    keys = ("video", "csv", "json", "masks")
+    names = [Path(summary[key]).name for key in keys if key in summary]
     print(f"{folder}: {', '.join(names)}")

@@ -95,7 +95,7 @@ def _near(image, center, size, config):
     first = jnp.floor(center - (reach - 1) / 2).astype(jnp.int32)
     top = jnp.clip(first[1], 0, image.shape[0] - lengths[0])
     left = jnp.clip(first[0], 0, image.shape[1] - lengths[1])
-    part = jax.lax.dynamic_slice(image, (top, left, 0), (*lengths, 3))
+    part = jax.lax.dynamic_slice(image, (top, left, 0), (*lengths, image.shape[2]))
     return part, jnp.stack([left, top]).astype(jnp.float32)
 
 
@@ -147,19 +147,20 @@ def _band(length, half, most):
 
 def augment(
     key: Key[Array, ""],
-    image: Num[AnyArray, "S S 3"],
+    image: Num[AnyArray, "S S C"],
     box: Float[AnyArray, "4"],
     size: int,
     config: Augment,
     *,
     flip: Bool[Array, ""] | None = None,
     gray: Bool[Array, ""] | None = None,
-) -> tuple[Float[Array, "size size 3"], Float[Array, "4"]]:
+) -> tuple[Float[Array, "size size C"], Float[Array, "4"]]:
     """Cut and change one crop.
 
     Args:
         key: same key, same result.
-        image: context crop, RGB 0..255.
+        image: context crop, RGB 0..255; further channels (a mask) are cut and mirrored alike, 0
+            outside, and else left as they are.
         box: of the target in it, (x, y, width, height).
         size: side of the result; static.
         config: how strongly; static.
@@ -167,15 +168,17 @@ def augment(
         gray: whether to take the colours away; None draws it likewise.
 
     Returns:
-        float32[size, size, 3] in 0..255, and the box in its pixels, which may reach outside.
+        float32[size, size, C] in 0..255, and the box in its pixels, which may reach outside.
     """
     keys = jax.random.split(key, 8)
     image = jnp.asarray(image)
     box = jnp.asarray(box)
     center, side = window(keys[0], box, size, config)
-    fill = jnp.mean(image.astype(jnp.float32), axis=(0, 1))
+    fill = jnp.mean(image[..., :3].astype(jnp.float32), axis=(0, 1))
+    fill = jnp.pad(fill, (0, image.shape[2] - 3))
     part, corner = _near(image, center, size, config)
     out = sample(part, center - corner, side, size, fill)
+    out, rest = out[..., :3], out[..., 3:]
     sides = box[2:] * (size / side)
     middle = (box[:2] + (box[2:] - 1) / 2 - center) * (size / side) + (size - 1) / 2
     start = middle - (sides - 1) / 2
@@ -198,6 +201,7 @@ def augment(
         )
     if config.blur:
         out = _maybe_blur(keys[5], out, config)
+    out = jnp.concatenate([out, rest], axis=2) if rest.shape[2] else out
     if config.flip or flip is not None:
         flip = _happens(keys[6], config.flip) if flip is None else flip
         out = jnp.where(flip, out[:, ::-1], out)
@@ -232,7 +236,7 @@ def augment_pair(
     Args:
         key: same key, same result.
         pair: one element of a host batch: `template`, `template_box`, `search`, `search_box`,
-            `positive`.
+            `positive`; `search_mask` and `has_mask` where it has masks.
         template_config: for the template.
         search_config: for the search; its `flip` and `gray` equal the template's.
         template_size: side of the exemplar.
@@ -240,7 +244,7 @@ def augment_pair(
 
     Returns:
         `template` float32[127, 127, 3], `template_box`, `search` float32[255, 255, 3],
-        `search_box`, `positive`.
+        `search_box`, `positive`; `search_mask` bool[255, 255] and `has_mask` likewise.
 
     Raises:
         ValueError: the two configurations differ in `flip` or `gray`.
@@ -256,17 +260,24 @@ def augment_pair(
         template_key, pair["template"], pair["template_box"], template_size, template_config,
         flip=flip, gray=gray,
     )  # fmt: skip
+    search = jnp.asarray(pair["search"])
+    if "search_mask" in pair:
+        mask = jnp.asarray(pair["search_mask"])
+        search = jnp.concatenate([search, mask[..., None]], axis=2)
     search, search_box = augment(
-        search_key, pair["search"], pair["search_box"], search_size, search_config,
-        flip=flip, gray=gray,
-    )  # fmt: skip
-    return {
+        search_key, search, pair["search_box"], search_size, search_config, flip=flip, gray=gray
+    )
+    changed = {
         "template": template,
         "template_box": template_box,
-        "search": search,
+        "search": search[..., :3],
         "search_box": search_box,
         "positive": jnp.asarray(pair["positive"]),
     }
+    if "search_mask" in pair:
+        changed["search_mask"] = search[..., 3] > 127.5
+        changed["has_mask"] = jnp.asarray(pair["has_mask"])
+    return changed
 
 
 def augment_batch(
@@ -291,11 +302,11 @@ def augment_batch(
 
     Returns:
         `template` float32[B, 127, 127, 3] and `search` float32[B, 255, 255, 3] in 0..255, their
-        boxes float32[B, 4], `positive` bool[B].
+        boxes float32[B, 4], `positive` bool[B]; with masks also `search_mask` bool[B, 255, 255] and
+        `has_mask` bool[B].
     """
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.asarray(batch["index"]))
-    names = ("template", "template_box", "search", "search_box", "positive")
-    elements = {name: jnp.asarray(batch[name]) for name in names}
+    elements = {name: jnp.asarray(value) for name, value in batch.items() if name != "index"}
     one = functools.partial(
         augment_pair,
         template_config=template_config,

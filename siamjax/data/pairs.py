@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
-from siamjax.data.tracks import Frame, Track
+from siamjax.data.tracks import Frame, Mask, Track
 
 ATTEMPTS = 100
 
@@ -115,12 +115,14 @@ class PairConfig:
         search_size: S, side of the search's context crop.
         exemplar: side of the exemplar in crop pixels, which sets their scale.
         negative: probability of a pair whose search shows another target.
+        masks: cut the mask of the search's target as well.
     """
 
     template_size: int = 191
     search_size: int = 431
     exemplar: int = 127
     negative: float = 0.0
+    masks: bool = False
 
     def __post_init__(self):
         for name in ("template_size", "search_size", "exemplar"):
@@ -238,27 +240,47 @@ def context_crop(
     x, y, width, height = (float(value) for value in box)
     if not (math.isfinite(x + y) and 0 < width < math.inf and 0 < height < math.inf):
         raise ValueError(f"box: expected finite numbers and sides over 0, got {box.tolist()}")
+    half, step = (size - 1) / 2, _step(box, exemplar)
+    crop = _warp(image, box, size, exemplar, cv2.mean(image), out)
+    w, h = width / step, height / step
+    inside = np.asarray([half - (w - 1) / 2, half - (h - 1) / 2, w, h], np.float32)
+    return crop, inside
+
+
+def _step(box: np.ndarray, exemplar: int) -> float:
+    """Give the frame pixels of a crop pixel."""
+    width, height = (float(value) for value in box[2:])
     context = (width + height) / 2
-    step = math.sqrt((width + context) * (height + context)) / exemplar
-    half = (size - 1) / 2
+    return math.sqrt((width + context) * (height + context)) / exemplar
+
+
+def _warp(image, box, size, exemplar, fill, out):
+    """Cut the square around a box out of a picture of any number of channels."""
+    x, y, width, height = (float(value) for value in box)
+    half, step = (size - 1) / 2, _step(box, exemplar)
     to_frame = np.array(
         [
             [step, 0, x + (width - 1) / 2 - half * step],
             [0, step, y + (height - 1) / 2 - half * step],
         ]
     )
-    crop = cv2.warpAffine(
+    return cv2.warpAffine(
         image,
         to_frame,
         (size, size),
         dst=out,
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=cv2.mean(image),
+        borderValue=fill,
     )
-    w, h = width / step, height / step
-    inside = np.asarray([half - (w - 1) / 2, half - (h - 1) / 2, w, h], np.float32)
-    return crop, inside
+
+
+def context_mask(
+    mask: Mask, box: Float32[np.ndarray, "4"], size: int, exemplar: int = 127,
+    out: np.ndarray | None = None,
+) -> UInt8[np.ndarray, "size size"]:  # fmt: skip
+    """Cut a mask as `context_crop` cuts its frame: 255 on the target, greys at its edge, else 0."""
+    return _warp(mask.view(np.uint8) * np.uint8(255), box, size, exemplar, 0, out)
 
 
 def read(pair: Pair, config: PairConfig, out: dict[str, Any], row: int) -> None:
@@ -276,6 +298,19 @@ def read(pair: Pair, config: PairConfig, out: dict[str, Any], row: int) -> None:
         _, box = context_crop(image, target, size, config.exemplar, out[name][row])
         out[f"{name}_box"][row] = box
     out["positive"][row] = pair.positive
+    if config.masks:
+        _read_mask(pair.search, config, out, row)
+
+
+def _read_mask(shot: Shot, config: PairConfig, out: dict[str, Any], row: int) -> None:
+    """Write the mask of a search into row `row`, zeros where its track has none."""
+    masks = shot.track.masks
+    out["has_mask"][row] = masks is not None
+    if masks is None:
+        out["search_mask"][row] = 0
+        return
+    mask, target = masks.mask(shot.frame), shot.track.boxes[shot.frame]
+    context_mask(mask, target, config.search_size, config.exemplar, out["search_mask"][row])
 
 
 def sample(
@@ -296,7 +331,7 @@ def sample(
 def empty_batch(count: int, config: PairConfig) -> dict[str, np.ndarray]:
     """Allocate the arrays of a batch of `count` pairs, uninitialised."""
     k, s = config.template_size, config.search_size
-    return {
+    batch = {
         "template": np.empty((count, k, k, 3), np.uint8),
         "template_box": np.empty((count, 4), np.float32),
         "search": np.empty((count, s, s, 3), np.uint8),
@@ -304,3 +339,7 @@ def empty_batch(count: int, config: PairConfig) -> dict[str, np.ndarray]:
         "positive": np.empty(count, np.bool_),
         "index": np.empty(count, np.uint32),
     }
+    if config.masks:
+        batch["search_mask"] = np.empty((count, s, s), np.uint8)
+        batch["has_mask"] = np.empty(count, np.bool_)
+    return batch

@@ -149,8 +149,9 @@ def batches(
     Returns:
         An iterator of dicts: `template` uint8[B/n, K, K, 3], `template_box` float32[B/n, 4] in
         crop pixels, `search` uint8[B/n, S, S, 3], `search_box`, `positive` bool[B/n], `index`
-        uint32[B/n], the global sample indices. A pair whose file cannot be decoded is replaced by
-        another that (seed, index) decides, and counted in `damaged`.
+        uint32[B/n], the global sample indices; with `config.masks` also `search_mask` uint8[B/n, S,
+        S], 255 on the target, and `has_mask` bool[B/n]. A pair whose file cannot be decoded is
+        replaced by another that (seed, index) decides, and counted in `damaged`.
 
     Raises:
         ValueError: no sources, or a number out of its range.

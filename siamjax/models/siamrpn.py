@@ -6,7 +6,7 @@ Source: SiamRPN (Li et al. 2018), DaSiamRPN (Zhu et al. 2018), SiamRPN++ (Li et 
 as PySOT and DaSiamRPN have them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flax import linen as nn
@@ -34,6 +34,7 @@ class SiamRPNNet(nn.Module):
         dtype: of the arithmetic, `"float32"` or `"bfloat16"`; parameters and outputs are float32.
         axis_name: mapped axis over which BatchNorm takes its batch statistics.
         trained: stages of the backbone whose BatchNorm follows the batch in training; None for all.
+        crop_margin: `margin` of the neck's crop, cells.
     """
 
     backbone_name: str = "alexnet"
@@ -47,6 +48,7 @@ class SiamRPNNet(nn.Module):
     dtype: str = "float32"
     axis_name: str | None = None
     trained: tuple[str, ...] | None = None
+    crop_margin: int | None = None
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -73,20 +75,29 @@ class SiamRPNNet(nn.Module):
             layers=self.stages,
         )
         if self.features:
-            self.neck = Neck(self.features, dtype=self.dtype, axis_name=self.axis_name)
+            self.neck = Neck(self.features, self.crop_margin, self.dtype, self.axis_name)
         self.rpn_head = LevelRPN(
             self.head, self.anchors, hidden, self.weighted, self.dtype, self.axis_name
         )
+
+    def embed(
+        self, x: Float[AnyArray, "B H W 3"], train: bool = False
+    ) -> dict[str, Float[Array, "B _y _x _c"]]:
+        """Give every stage of the backbone, by name, of images [B, H, W, 3]."""
+        return self.backbone(x[..., ::-1] if BACKBONES[self.backbone_name].bgr else x, train)
+
+    def adjust(
+        self, stages: Mapping[str, Float[AnyArray, "B _y _x _c"]], train: bool = False
+    ) -> tuple[Float[AnyArray, "B _y _x _c"], ...]:
+        """Give one map per level, after the neck."""
+        features = tuple(stages[name] for name in self.stages)
+        return self.neck(features, train) if self.features else features
 
     def search(
         self, x: Float[AnyArray, "B H W 3"], train: bool = False
     ) -> tuple[Float[AnyArray, "B _y _x _c"], ...]:
         """Embed search windows [B, S, S, 3]: one map per level, after the neck."""
-        if BACKBONES[self.backbone_name].bgr:
-            x = x[..., ::-1]
-        stages = self.backbone(x, train)
-        features = tuple(stages[name] for name in self.stages)
-        return self.neck(features, train) if self.features else features
+        return self.adjust(self.embed(x, train), train)
 
     def template(
         self, z: Float[AnyArray, "B H W 3"], train: bool = False

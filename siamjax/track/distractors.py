@@ -136,21 +136,22 @@ def detect(
     def propose(template):
         raw = apply(tracker.net, variables, template, features, method="respond")
         boxes, scores, window = tracker.proposals(raw)
-        return boxes[0], scores[0], window
+        return (boxes[0], scores[0], window), raw
 
-    boxes, scores, window = propose(state.template)
+    (boxes, scores, window), raw = propose(state.template)
     _, ranks = choose(boxes, scores, window, size, hyper)
     best, picked = strongest(boxes, ranks, aware.candidates, aware.overlap)
     boxes, plain, window = boxes[best], scores[best], window[best]
     against = jax.lax.cond(
         state.memory.weight > 0,
-        lambda: propose(mean(state.memory))[1][best],
+        lambda: propose(mean(state.memory))[0][1][best],
         lambda: jnp.zeros_like(plain),
     )
     _, ranks = choose(boxes, plain - aware.weight * against, window, size, hyper)
     place = jnp.argmax(jnp.where(picked, ranks, -jnp.inf))
     penalty = penalties(boxes, size, hyper.penalty_k)
-    choice = Choice(best[place], boxes[place], plain[place], penalty[place])
+    patch = tracker.draw(variables, raw, best[place], state, x.shape[0])
+    choice = Choice(best[place], boxes[place], plain[place], penalty[place], patch)
 
     away = jnp.asarray(geometry.iou(_edges(boxes), _edges(boxes[place])[None])) <= aware.overlap
     present = picked & away & (plain > aware.score)

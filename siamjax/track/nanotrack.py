@@ -77,7 +77,7 @@ class NanoTrack(RegionTracker):
         return jnp.stack(jnp.meshgrid(axis, axis), -1)
 
     def proposals(
-        self, raw: Mapping[str, AnyArray]
+        self, raw: Mapping[str, Any]
     ) -> tuple[Float[Array, "B N 4"], Float[Array, "B N"], Float[Array, "N"]]:
         """Read raw outputs as boxes, scores and the cosine window over them, row by row."""
         cls, loc = (jnp.asarray(raw[name])[..., 0, :] for name in ("cls", "loc"))

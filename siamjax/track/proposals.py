@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from siamjax import geometry
+from siamjax.masks import Patch
 from siamjax.typing import AnyArray, Array
 
 SMALLEST = 10.0
@@ -38,6 +39,8 @@ class Choice(NamedTuple):
     """The network's own, before penalty and window."""
     penalty: Float[Array, ""]
     """Factor of the penalty, 0..1."""
+    patch: Patch | None = None
+    """Its mask, where the family draws one."""
 
 
 def penalties(

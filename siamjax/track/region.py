@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from siamjax import geometry
 from siamjax.crop import check_frame, crop, mean_color
+from siamjax.masks import Patch, paste
 from siamjax.models.apply import apply
 from siamjax.track import distractors
 from siamjax.track.batching import map_targets
@@ -111,9 +112,29 @@ class RegionTracker(abc.ABC):
 
     @abc.abstractmethod
     def proposals(
-        self, raw: Mapping[str, AnyArray]
+        self, raw: Mapping[str, Any]
     ) -> tuple[Float[Array, "B N 4"], Float[Array, "B N"], Float[Array, "N"]]:
         """Read raw outputs as boxes (`Choice.box`), scores and the cosine window over them."""
+
+    def draw(
+        self,
+        variables: Variables,
+        raw: Mapping[str, Any],
+        which: Int[Array, ""],
+        state: State,
+        side: int,
+    ) -> Patch | None:
+        """Draw the mask of a proposal; None for families that have no masks.
+
+        Args:
+            variables: the network's.
+            raw: its outputs.
+            which: the proposal's index, as `proposals` counts them.
+            state: that the search crop was cut for.
+            side: of the search crop, pixels.
+        """
+        del variables, raw, which, state, side
+        return None
 
     def home(self, size: Float[AnyArray, "2"], bounds: Float[AnyArray, "2"]) -> Int[Array, ""]:
         """Say which of `sizes` suits a target of this size."""
@@ -137,7 +158,7 @@ class RegionTracker(abc.ABC):
 
     def respond(
         self, variables: Variables, template: Any, x: Float[AnyArray, "B s s 3"]
-    ) -> dict[str, Array]:
+    ) -> dict[str, Any]:
         """Give the raw outputs `cls` and `loc` of exemplars on search crops (RGB, 0..255).
 
         `cls` [B, y, x, A, 2] are logits, index 1 the target; `loc` [B, y, x, A, 4] is the family's
@@ -155,7 +176,9 @@ class RegionTracker(abc.ABC):
         raw = self.respond(variables, state.template, jnp.asarray(x, jnp.float32)[None])
         boxes, scores, window = self.proposals(raw)
         size = state.size * self.scale(state)
-        return choose(boxes[0], scores[0], window, size, hyper)[0], state.memory
+        choice, _ = choose(boxes[0], scores[0], window, size, hyper)
+        patch = self.draw(variables, raw, choice.which, state, x.shape[0])
+        return choice._replace(patch=patch), state.memory
 
     # --- tracking ------------------------------------------------------------------------------
 
@@ -211,7 +234,11 @@ class RegionTracker(abc.ABC):
         """
         check_frame(frame)
         crops = self._search_crops_each(frame, state)
-        return self._locate_each(variables, state, crops, _bounds(frame), hyper)
+        state, out, patch = self._locate_each(variables, state, crops, _bounds(frame), hyper)
+        if patch is not None:
+            mask = _paste_each(patch, *frame.shape[:2])
+            out = out._replace(mask=mask, mask_threshold=patch.threshold)
+        return state, out
 
     @functools.partial(jax.jit, static_argnums=0)
     def _start(self, frame, box):
@@ -270,7 +297,11 @@ class RegionTracker(abc.ABC):
             hyper = hyper._replace(window_influence=influence)
         at = [lambda x=x: self.detect(variables, state, x, hyper) for x in crops]
         choice, memory = at[0]() if len(at) == 1 else lax.switch(state.search, at)
-        return self._settle(state._replace(memory=memory), choice, bounds, hyper)
+        state, out = self._settle(state._replace(memory=memory), choice, bounds, hyper)
+        patch = choice.patch
+        if patch is not None:
+            patch = patch._replace(window=jnp.where(out.valid, patch.window, jnp.nan))
+        return state, out, patch
 
     def scale(self, state: State) -> Float[Array, ""]:
         """Give crop pixels a frame pixel."""
@@ -303,6 +334,11 @@ class RegionTracker(abc.ABC):
             jnp.where(valid, box, jnp.nan), jnp.where(valid, score, 0.0), valid, valid & state.lost
         )
         return state, out
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _paste_each(patch, height, width):
+    return map_targets(lambda patch: paste(patch, height, width), patch)
 
 
 def _bounds(frame) -> Float[np.ndarray, "2"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -71,25 +71,40 @@ def draw(
     size: int,
     key: AnyDtype,
     axis_name: str | None,
+    *,
+    negatives: Literal["fixed", "rest"] = "fixed",
+    pair_region: Literal["target", "center"] = "target",
 ) -> Targets:
     """Label the anchors of each pair of a batch (`siamjax.targets.assign`).
 
     Args:
-        tracker: its anchors.
+        tracker: its anchors, and which overlap makes them target or background.
         batch: `search`, `search_box`, `positive`.
         size: cells a side of the network's output.
         key: of the step.
         axis_name: mapped axis over which the batch is split, in order.
+        negatives: how many, as `assign` has it; PySOT's by default.
+        pair_region: where pairs of two objects have theirs, likewise.
     """
     box, side = jnp.asarray(batch["search_box"]), batch["search"].shape[1]
     center = geometry.pixel_center(box) - (side - 1) / 2
-    pairs = box.shape[0]
-    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * pairs
-    keys = jax.vmap(functools.partial(jax.random.fold_in, key))(first + jnp.arange(pairs))
-    assign = functools.partial(targets.assign, stride=tracker.stride)
+    keys = pair_keys(key, box.shape[0], axis_name)
+    assign = functools.partial(
+        targets.assign,
+        stride=tracker.stride,
+        thresholds=tracker.overlaps,
+        negatives=negatives,
+        pair_region=pair_region,
+    )
     boxes = jnp.concatenate([center, box[:, 2:]], axis=1)
     one = jax.vmap(assign, (0, None, 0, 0))
     return one(keys, tracker.grid(size), boxes, jnp.asarray(batch["positive"]))
+
+
+def pair_keys(key: AnyDtype, pairs: int, axis_name: str | None) -> AnyDtype:
+    """Give each of a device's pairs a key by its place in the whole batch."""
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * pairs
+    return jax.vmap(functools.partial(jax.random.fold_in, key))(first + jnp.arange(pairs))
 
 
 def score(

@@ -6,7 +6,7 @@ et al., SiamRPN++, 2019; configurations of PySOT.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -46,6 +46,8 @@ class SiamRPN(RegionTracker):
             all; PySOT starts with none.
         cls_weight: of the classification loss.
         loc_weight: of the regression loss.
+        overlaps: anchors whose overlap with the box is below the first number are background to the
+            loss, above the second target.
         width: scales the backbone, for tests and DaSiamRPN's big model.
     """
 
@@ -62,6 +64,7 @@ class SiamRPN(RegionTracker):
     trained: tuple[str, ...] | None = ()
     cls_weight: float = 1.0
     loc_weight: float = 1.2
+    overlaps: tuple[float, float] = (0.3, 0.6)
     width: float = 1.0
 
     def __post_init__(self):
@@ -78,6 +81,8 @@ class SiamRPN(RegionTracker):
             raise ValueError(f"head: expected one of {HEADS}, got {self.head!r}")
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype: expected one of {DTYPES}, got {self.dtype!r}")
+        if not 0 <= self.overlaps[0] <= self.overlaps[1] <= 1:
+            raise ValueError(f"overlaps: expected 0 <= low <= high <= 1, got {self.overlaps}")
         levels = len(self.layers or spec.layers)
         if self.features and len(self.features) != levels:
             raise ValueError(f"features: expected {levels} numbers or none, got {self.features}")
@@ -105,7 +110,7 @@ class SiamRPN(RegionTracker):
         return anchors.grid(size, self.stride, self.ratios, self.scales)
 
     def proposals(
-        self, raw: Mapping[str, AnyArray]
+        self, raw: Mapping[str, Any]
     ) -> tuple[Float[Array, "B N 4"], Float[Array, "B N"], Float[Array, "N"]]:
         """Read raw outputs as boxes, scores and the cosine window over them.
 

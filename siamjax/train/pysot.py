@@ -65,6 +65,8 @@ def recipe(
     lr_multiplier: float = 0.1,
     negative: float = 0.2,
     gray: float = 0.0,
+    blur: float = 0.0,
+    masks: bool = False,
     search_size: int | None = None,
 ) -> Recipe:
     """Make a recipe of SGD, warm-up, and a backbone that is frozen until epoch 10.
@@ -79,6 +81,8 @@ def recipe(
         lr_multiplier: on the learning rate of these.
         negative: share of pairs that show two objects.
         gray: share of pairs without colours.
+        blur: share of blurred searches.
+        masks: pairs have masks, where the data do.
         search_size: side of the search crops, where it is not the tracker's.
     """
     whole = gpus * batch
@@ -93,9 +97,9 @@ def recipe(
         steps=schedule.epochs * epoch,
         batch_size=whole,
         search_size=search_size,
-        pairs=PairConfig(template_size=147, search_size=431, negative=negative),
+        pairs=PairConfig(template_size=147, search_size=431, negative=negative, masks=masks),
         template_augment=Augment(shift=4.0, scale=0.05, **common),
-        search_augment=Augment(shift=64.0, scale=0.18, **common),
+        search_augment=Augment(shift=64.0, scale=0.18, blur=blur, **common),
         optimizer=Optimizer(
             method="sgd",
             schedule=schedule,

@@ -7,12 +7,12 @@ import numpy as np
 
 from siamjax.track import zoo
 from siamjax.typing import Variables
-from siamjax.weights import dasiamrpn, names, nanotrack, pysot, siamfc
+from siamjax.weights import dasiamrpn, names, nanotrack, pysot, siamfc, siammask
 from siamjax.weights.store import title
 from siamjax.weights.torch_file import strip_prefix
 
 # One per family file: the names that fit a tracker, or None; the first that fits counts.
-FAMILIES = (siamfc.family, dasiamrpn.family, pysot.family, nanotrack.family)
+FAMILIES = (siamfc.family, dasiamrpn.family, siammask.family, pysot.family, nanotrack.family)
 
 
 def family_of(tracker: Any) -> names.Family | None:

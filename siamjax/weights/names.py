@@ -167,12 +167,14 @@ def closest(
 
 def _position(key: str, ranks: Mapping[str, int]) -> list[tuple[Any, ...]]:
     """Give what sorts names as PyTorch lists them: part by part, by rank, then naturally."""
+    return [(ranks.get(part, len(ranks)), _natural(part)) for part in key.split(".")]
 
-    def natural(part: str) -> list[str | int]:
-        pieces = re.split(r"(\d+)", part)  # text and numbers in turn
-        return [int(piece) if piece.isdigit() else piece for piece in pieces]
 
-    return [(ranks.get(part, len(ranks)), natural(part)) for part in key.split(".")]
+@functools.cache
+def _natural(part: str) -> tuple[str | int, ...]:
+    """Split a part of a name into text and numbers in turn, so that numbers sort by value."""
+    pieces = re.split(r"(\d+)", part)
+    return tuple(int(piece) if piece.isdigit() else piece for piece in pieces)
 
 
 def _module(path: str, family: Family) -> str:

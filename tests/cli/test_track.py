@@ -9,11 +9,13 @@ import time
 import warnings
 from pathlib import Path
 
+import cv2
 import jax
 import numpy as np
 import pytest
 
-from siamjax import cli, draw, follow, video, weights
+from siamjax import cli, draw, follow, rotated, video, weights
+from siamjax.data import labels
 from siamjax.track.siamfc import SiamFC
 
 RUN = "import sys; from siamjax.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -145,8 +147,10 @@ def test_bundled_clip_by_default(model):
 
 def test_lost_targets_have_empty_fields(clip, model, monkeypatch):
     lost = follow.Tracked(1, 0.1, noise(1)[0], np.full((1, 4), np.nan, np.float32),
-                          np.array([0.25], np.float32), np.array([False]))  # fmt: skip
-    given = lost._replace(frame=0, boxes=np.ones((1, 4), np.float32), valid=np.array([True]))
+                          np.array([0.25], np.float32), np.array([False]),
+                          np.array([True]))  # fmt: skip
+    yes, no = np.array([True]), np.array([False])
+    given = lost._replace(frame=0, boxes=np.ones((1, 4), np.float32), valid=yes, lost=no)
 
     def results(*_, **__):
         yield from (given, lost)
@@ -157,6 +161,89 @@ def test_lost_targets_have_empty_fields(clip, model, monkeypatch):
     content = json.loads((Path("siamjax-out/My clip") / "track.json").read_text())
     assert content["frames"][1]["boxes"] == [[None] * 4]
     assert content["frames"][1]["valid"] == [False]
+    assert [frame["lost"] for frame in content["frames"]] == [[False], [True]]
+
+
+def drawn(count):
+    """Results with masks, of frames 2 and on: two blocks, the second half covered by the first."""
+    for n in range(2, 2 + count):
+        masks = np.zeros((2, 60, 80), np.float32)
+        masks[0, 20:32, 10 + n : 26 + n] = 0.9
+        masks[1, 20:40, 18 + n : 32 + n] = 0.8
+        boxes = np.float32([[10 + n, 20, 16, 12], [18 + n, 20, 14, 20]])
+        yes = np.array([True, True])
+        labels = np.where(masks[0] > 0, 1, 2 * (masks[1] > 0)).astype(np.uint8)
+        turned = rotated.boxes(masks, 0.5, boxes)
+        if n == 3:
+            turned[1] = np.nan
+        ones = np.ones(2, np.float32)
+        yield follow.Tracked(n, n / 10, noise(1)[0], boxes, ones, yes, ~yes, masks, labels, turned)
+
+
+def test_masks_are_written_as_davis_keeps_them(clip, model, monkeypatch, capsys):
+    monkeypatch.setattr(follow, "follow", lambda *_, **__: drawn(3))
+    boxes = ["--box", 12, 20, 16, 12, "--box", 20, 20, 14, 20]
+    assert track(clip, *boxes, "--model", model, "--json") == 0
+    folder = Path("siamjax-out/My clip")
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["masks"] == str(folder / "masks")
+    assert sorted(os.listdir(folder / "masks")) == ["00002.png", "00003.png", "00004.png"]
+    for frame, result in zip((2, 3, 4), drawn(3), strict=True):
+        written = labels.read(folder / "masks" / f"{frame:05d}.png")
+        np.testing.assert_array_equal(written, result.labels)
+        assert set(np.unique(written)) == {0, 1, 2}
+    shown = cv2.imread(str(folder / "masks" / "00002.png"))[..., ::-1]
+    assert shown[25, 14].tolist() == [128, 0, 0]  # DAVIS's colours
+    assert shown[37, 25].tolist() == [0, 128, 0]
+    content = json.loads((folder / "track.json").read_text())
+    turned = np.array(content["frames"][0]["rotated_boxes"])
+    np.testing.assert_allclose(turned.min(axis=1), [[12, 20], [20, 20]], atol=1e-3)
+    np.testing.assert_allclose(turned.max(axis=1), [[27, 31], [33, 39]], atol=1e-3)
+    assert content["frames"][1]["rotated_boxes"][1] == [[None, None]] * 4
+    assert [row["x"] for row in table(folder)][:2] == ["12", "20"]
+    image = next(video.frames(folder / "track.mp4")).image.astype(int)
+    tint = image[34:38, 24:30].mean(axis=(0, 1)) - image[50:58, 60:75].mean(axis=(0, 1))
+    assert tint @ (np.array(draw.color(1)) - 128) > 0  # the second target's colour
+    assert track(clip, *boxes, "--model", model) == 0
+    assert "track.mp4, track.csv, track.json, masks" in capsys.readouterr().out
+
+
+def test_masks_of_an_interrupted_run_stay_and_those_of_an_older_one_go(clip, model, monkeypatch):
+    folder = Path("siamjax-out/My clip") / "masks"
+    folder.mkdir(parents=True)
+    for name in ("00000.png", "00003.png.partial", "notes.png"):
+        (folder / name).touch()
+    arguments = [clip, "--box", 12, 20, 16, 12, "--box", 20, 20, 14, 20, "--model", model]
+
+    def results(*_, **__):
+        yield from drawn(2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(follow, "follow", results)
+    assert track(*arguments) == 130
+    assert sorted(os.listdir(folder)) == ["00002.png", "00003.png", "notes.png"]
+    assert labels.read(folder / "00003.png").max() == 2
+    (folder / "notes.png").unlink()
+    monkeypatch.setattr(follow, "follow", lambda *_, **__: (
+        result._replace(masks=None, labels=None, rotated_boxes=None) for result in drawn(1)
+    ))  # fmt: skip
+    assert track(*arguments) == 0
+    assert not folder.exists()
+
+
+def test_a_map_that_cannot_be_written_leaves_no_half_of_it(clip, model, monkeypatch, capsys):
+    def full(path, data):
+        path.touch()
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(follow, "follow", lambda *_, **__: drawn(2))
+    monkeypatch.setattr(Path, "write_bytes", full)
+    boxes = ["--box", 12, 20, 16, 12, "--box", 20, 20, 14, 20]
+    assert track(clip, *boxes, "--model", model) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    folder = Path("siamjax-out/My clip")
+    assert os.listdir(folder / "masks") == []
+    assert len(json.loads((folder / "track.json").read_text())["frames"]) == 1
 
 
 @pytest.mark.parametrize(

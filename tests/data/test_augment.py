@@ -214,3 +214,45 @@ def test_settings_out_of_range():
         with pytest.raises(ValueError, match=next(iter(wrong))):
             A.Augment(**wrong)
     assert hash(A.Augment()) == hash(A.Augment())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_masks_go_with_the_pixels(seed):
+    """The search is black and white, and so its own mask, shifted, scaled and mirrored."""
+    image = np.zeros((121, 121, 3), np.uint8)
+    cv2.ellipse(image, (57, 62), (20, 13), 25, 0, 360, (255, 255, 255), -1)
+    template = smooth(61)
+    pair = {
+        "template": template,
+        "template_box": np.float32([18, 20, 25, 21]),
+        "search": image,
+        "search_box": np.float32([40, 50, 41, 25]),
+        "positive": np.bool_(True),
+    }
+    masked = pair | {"search_mask": image[..., 0], "has_mask": np.bool_(True)}
+    config = A.Augment(shift=9.0, scale=0.2, stretch=0.1, flip=float(seed % 2))
+    call = functools.partial(
+        A.augment_pair, template_config=config, search_config=config, template_size=31,
+        search_size=61,
+    )  # fmt: skip
+    with_mask, without = (call(jax.random.key(seed), given) for given in (masked, pair))
+    np.testing.assert_array_equal(
+        with_mask["search_mask"], np.asarray(with_mask["search"])[..., 0] > 127.5
+    )
+    assert with_mask["search_mask"].mean() > 0.05
+    assert with_mask["search_mask"].dtype == np.bool_
+    assert bool(with_mask["has_mask"])
+    assert set(with_mask) - set(without) == {"search_mask", "has_mask"}
+    for name, value in without.items():
+        np.testing.assert_allclose(with_mask[name], value, rtol=0, atol=1e-4)
+
+
+def test_masks_keep_their_grey_levels():
+    """Colour, brightness, contrast and blur leave what is not colour alone; it is 0 outside."""
+    image = np.concatenate([smooth(41), np.full((41, 41, 1), 255, np.uint8)], axis=2)
+    config = A.Augment(color=1.0, brightness=20.0, contrast=0.3, blur=1.0, blur_size=9, gray=1.0)
+    out, _ = A.augment(jax.random.key(2), image, np.float32([15, 16, 11, 9]), 61, config)
+    inside = np.asarray(out[..., 3])
+    np.testing.assert_allclose(inside[11:50, 11:50], 255, atol=1e-3)
+    assert not inside[:9].any()
+    assert abs(np.asarray(out[10:50, 10:50, 0]) - image[:40, :40, 0]).mean() > 3

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from siamjax.data import pairs
+from siamjax.data.segmentation import PictureMasks
 from siamjax.data.tracks import Picture, PictureFolder, Track
 
 
@@ -179,3 +180,34 @@ def test_sample(tmp_path):
     assert out["search_box"] == pytest.approx([22.75, 22.75, 15.5, 15.5])
     assert out["template_box"] == pytest.approx([12.75, 12.75, 15.5, 15.5])
     assert (out["index"], out["positive"]) == (9, True)
+
+
+def test_masks_are_cut_as_their_pictures(tmp_path):
+    image = np.zeros((60, 80, 3), np.uint8)
+    cv2.ellipse(image, (45, 30), (12, 7), 0, 0, 360, (255, 255, 255), -1)
+    for name in ("p.png", "mask.png"):
+        cv2.imwrite(str(tmp_path / name), image)
+    drawn = PictureMasks((tmp_path / "mask.png",))
+    box = np.float32([[33, 23, 25, 15]])
+    tracks = [Track("p", Picture(tmp_path / "p.png"), box, masks=masks) for masks in (drawn, None)]
+    config = pairs.PairConfig(template_size=41, search_size=61, exemplar=31, masks=True)
+    out = pairs.sample([pairs.Source(tracks[:1])], config, 3, 9)
+    assert bool(out["has_mask"])
+    assert (out["search_mask"].dtype, out["search_mask"].shape) == (np.uint8, (61, 61))
+    # Black and white, so that the picture is its own mask; outside, the picture has its mean.
+    x, y, width, height = out["search_box"]
+    assert 8 < x < y < 26
+    rows, columns = slice(int(y) - 2, int(y + height) + 3), slice(int(x) - 2, int(x + width) + 3)
+    inside = out["search_mask"][rows, columns]
+    np.testing.assert_array_equal(inside, out["search"][rows, columns, 0])
+    assert (inside == 255).mean() > 0.3
+    assert not out["search_mask"][: rows.start].any()
+    # Without masks: zeros, and nothing else changes.
+    bare = pairs.sample([pairs.Source(tracks[1:])], config, 3, 9)
+    assert not bare["has_mask"]
+    assert not bare["search_mask"].any()
+    plain = pairs.PairConfig(template_size=41, search_size=61, exemplar=31)
+    before = pairs.sample([pairs.Source(tracks[:1])], plain, 3, 9)
+    assert set(out) - set(before) == {"search_mask", "has_mask"}
+    for name, array in before.items():
+        np.testing.assert_array_equal(array, out[name])

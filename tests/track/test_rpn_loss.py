@@ -227,3 +227,17 @@ def test_a_step_on_four_devices_is_that_of_one(variables, mode):
     close = lambda a, b, atol: np.testing.assert_allclose(a, b, rtol=0, atol=atol)
     jax.tree.map(lambda a, b: close(a, b, 1e-4 * largest), other.params, one.params)
     jax.tree.map(lambda a, b: close(a, b, 1e-3), other.stats, one.stats)
+
+
+def test_overlaps_say_what_is_target_and_what_background():
+    batch = make_batch()
+    usual = rpn_loss.draw(TINY, batch, 9, KEY, None)
+    wider = dataclasses.replace(TINY, overlaps=(0.1, 0.45))
+    drawn = rpn_loss.draw(wider, batch, 9, KEY, None)
+    overlap, labels = np.asarray(drawn.overlap), np.asarray(drawn.labels)
+    same = batch["positive"]
+    assert overlap[labels == 1].min() > 0.45
+    assert overlap[labels == 1].min() < 0.6 < np.asarray(usual.overlap)[usual.labels == 1].min()
+    assert overlap[same][labels[same] == 0].max() < 0.1
+    with pytest.raises(ValueError, match=r"overlaps: expected 0 <= low <= high <= 1, got \(0.6, "):
+        dataclasses.replace(TINY, overlaps=(0.6, 0.3))

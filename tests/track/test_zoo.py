@@ -35,6 +35,9 @@ def test_names():
         "dasiamrpn-big",
         "nanotrack-v2",
         "nanotrack-v3",
+        "siammask-sharp",
+        "siammask-base",
+        "siammask-lite",
     ]
     assert zoo.tracker("siamfc-alexnet-v2").backbone == "alexnet-v2"
     assert zoo.tracker("siamfc-lite").pyramid == "template"

@@ -29,6 +29,7 @@ PYSOT = [
     ("dasiamrpn", 16, 128, 0.2, 0.0, ("conv4", "conv5"), 1.0),
 ]
 NAMES = [row[0] for row in PYSOT]
+SIAMMASK = ["siammask_resnet50_base", "siammask_resnet50_sharp"]
 
 
 @pytest.mark.parametrize(("name", "gpus", "batch", "negative", "gray", "layers", "factor"), PYSOT)
@@ -59,11 +60,58 @@ def test_settings(name, gpus, batch, negative, gray, layers, factor):
 
 
 def test_headers_say_what_was_not_run():
-    for name in (*NAMES, "siamrpn_lite"):
+    for name in (*NAMES, *SIAMMASK, "siamrpn_lite"):
         text = (recipes.experiments() / f"{name}.py").read_text()
         header = text.split('"""')[1]
         for word in ("Result", "NOT RUN HERE", "Published", "Hardware", f"siamjax train {name}"):
             assert word in header, (name, word)
+
+
+def test_settings_of_siammask():
+    base, sharp = map(recipes.load, SIAMMASK)
+    epoch = 600_000 // 64
+    for recipe, stages in ((base, (1.0, 1.2, 36.0)), (sharp, (0.0, 0.0, 36.0))):
+        tracker, chosen = recipe.tracker, recipe.optimizer
+        assert (tracker.cls_weight, tracker.loc_weight, tracker.mask_weight) == stages
+        assert (recipe.batch_size, recipe.steps) == (64, 20 * epoch)
+        assert (chosen.method, chosen.shards, chosen.clip) == ("sgd", 1, 10.0)
+        assert recipe.pairs.masks
+        assert (recipe.search_augment.gray, recipe.template_augment.gray) == (0.25, 0.25)
+        assert (recipe.search_augment.blur, recipe.template_augment.blur) == (0.18, 0.0)
+    assert (base.tracker.variant, sharp.tracker.variant) == ("base", "sharp")
+    assert base.optimizer.schedule == WarmupLog(1e-3, 5e-3, 2.5e-3, 5, 20)
+    assert base.unfreeze == (Unfreeze(10 * epoch, ("layer2", "layer3"), 0.1),)
+    assert (base.pairs.negative, sharp.pairs.negative) == (0.2, 0.0)
+    assert (base.search_size, sharp.search_size) == (None, 143)
+    assert (base.search_augment.shift, sharp.search_augment.shift) == (64, 8)
+    rates = sharp.optimizer.schedule.table()
+    assert (rates[0], rates[-1]) == pytest.approx((1e-2, 2.5e-3))
+    # The second stage moves two parts alone, and has windows enough for the host's crops.
+    shapes = jax.eval_shape(sharp.tracker.init_variables, jax.random.key(0))["params"]
+    free = {
+        path.split("/")[0]
+        for path in freeze.paths(shapes)
+        if not any(freeze.matches(rule, path) for rule in sharp.optimizer.frozen)
+    }
+    assert free == {"mask_head", "refine_head"}
+    reach = 143 * (1 + sharp.search_augment.scale) + 2 * sharp.search_augment.shift
+    assert reach < sharp.pairs.search_size
+
+
+def test_initial_weights_of_the_second_stage(monkeypatch):
+    sharp = recipes.load("siammask_resnet50_sharp")
+    fresh = {kind: dict.fromkeys(("rpn_head", "refine_head"), 0) for kind in ("params", "b")}
+    first = {kind: {"rpn_head": 1} for kind in ("params", "b")}
+    for variant, wanted in (("base", None), ("sharp", "expected weights of siammask-base")):
+        monkeypatch.setattr(weights, "load", lambda path, v=variant: (zoo.siammask(v), first))
+        if wanted is None:
+            got = sharp.initial(fresh, Path("base.npz"))
+            assert got["params"] == {"rpn_head": 1, "refine_head": 0}
+        else:
+            with pytest.raises(ValueError, match=wanted):
+                sharp.initial(fresh, Path("sharp.npz"))
+    with pytest.raises(ValueError, match="expected the weights of siammask_resnet50_base"):
+        sharp.initial(fresh, None)
 
 
 def test_schedules_of_the_published_configurations():
@@ -125,11 +173,14 @@ NARROW = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*NAMES, "siamrpn_lite"])
+@pytest.mark.parametrize("name", [*NAMES, *SIAMMASK, "siamrpn_lite", "siammask_lite"])
 def test_two_steps(name, tmp_path):
     tiny.write(tmp_path)
     recipe = recipes.load(name)
-    tracker = dataclasses.replace(recipe.tracker, **NARROW[recipe.tracker.backbone])
+    narrow = NARROW[recipe.tracker.backbone]
+    if name in SIAMMASK:
+        narrow = narrow | {"features": (4,)}
+    tracker = dataclasses.replace(recipe.tracker, **narrow)
     recipe = dataclasses.replace(
         recipe,
         tracker=tracker,

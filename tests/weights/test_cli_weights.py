@@ -135,6 +135,16 @@ def test_info_of_a_tracker(capsys):
     assert "1 x 17 x 17" in printed
 
 
+def test_shapes_of_nested_arrays_are_named_by_their_place():
+    kernels = ({"cls": np.zeros((1, 4)), "mask": np.zeros((1, 5))}, np.zeros((2, 3)))
+    assert info._shapes("template", kernels) == {
+        "template/0/cls": (1, 4),
+        "template/0/mask": (1, 5),
+        "template/1": (2, 3),
+    }
+    assert info._shapes("template", kernels[1]) == {"template": (2, 3)}
+
+
 def test_flops_are_those_of_the_convolutions():
     """Two operations a product; convolutions of one 127 px exemplar, of three 255 px searches."""
     widths, kernels, inputs = (96, 256, 384, 384, 256), (11, 5, 3, 3, 3), (3, 48, 256, 192, 192)

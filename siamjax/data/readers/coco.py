@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from siamjax.data.segmentation import CocoMask
 from siamjax.data.tracks import Picture, Track
 
 
@@ -17,7 +18,8 @@ def read(annotations: str | Path, images: str | Path, min_side: float = 10.0) ->
         min_side: objects with a smaller width or height, in pixels, are left out, as are crowds.
 
     Returns:
-        One track for each object, in the order of the file.
+        One track for each object, in the order of the file, with its mask where the file has one
+        and says how large the picture is.
 
     Raises:
         ValueError: naming the path: missing, not COCO json, a picture that is not there, or no
@@ -55,7 +57,9 @@ def read(annotations: str | Path, images: str | Path, min_side: float = 10.0) ->
         size = (int(picture["width"]), int(picture["height"])) if "width" in picture else None
         category = names.get(entry.get("category_id"))
         name = f"{Path(file_name).stem}-{entry['id']}"
-        tracks.append(Track(name, media[file_name], box[None], category, None, size))
+        drawn = entry.get("segmentation")
+        mask = CocoMask(drawn, (size[1], size[0])) if drawn and size else None
+        tracks.append(Track(name, media[file_name], box[None], category, None, size, mask))
     if not tracks:
         raise ValueError(f"{annotations}: no object of at least {min_side} px")
     return tracks

@@ -16,7 +16,14 @@ import cv2
 import numpy as np
 
 from siamjax.data import cache
-from siamjax.data.tracks import DamagedMediaError, Frame, Track, list_pictures, read_picture
+from siamjax.data.tracks import (
+    DamagedMediaError,
+    Frame,
+    Mask,
+    Track,
+    list_pictures,
+    read_picture,
+)
 
 CANVAS = (480, 360)
 _VIEW = re.compile(r"(.+_o\d+)_(.+)")
@@ -127,6 +134,16 @@ class Pasted:
         _paste(canvas, _kept_cutout(self.views[i % len(self.views)]), self.box(i))
         return canvas
 
+    def mask(self, i: int) -> Mask:
+        """Give the target's mask in frame `i`: where its alpha, as pasted, is over a half."""
+        if not 0 <= i < self.count:
+            raise IndexError(f"{self.name}: frame {i} of {self.count}")
+        canvas = np.zeros((CANVAS[1], CANVAS[0], 3), np.uint8)
+        shape = _kept_cutout(self.views[i % len(self.views)]).copy()
+        shape[..., :3] = 255
+        _paste(canvas, shape, self.box(i))
+        return canvas[..., 0] > 127
+
     def __iter__(self) -> Iterator[Frame]:
         return (self.frame(i) for i in range(self.count))
 
@@ -196,7 +213,7 @@ def read(
                 int(rng.integers(2**31)),
             )
             boxes = np.stack([media.box(i) for i in range(count)])
-            tracks.append(Track(f"{name}-{copy}", media, boxes, frame_size=CANVAS))
+            tracks.append(Track(f"{name}-{copy}", media, boxes, frame_size=CANVAS, masks=media))
     return tracks
 
 

@@ -1,14 +1,17 @@
 """Sequence folders: a video or pictures beside a text file of boxes.
 
 `SEQ/video.mp4` (or one other video file), or pictures in `SEQ` or `SEQ/img`; `groundtruth.txt` or
-`groundtruth_rect.txt` with a 0-based box `x,y,width,height` a frame, `nan` where absent.
+`groundtruth_rect.txt` with a 0-based box `x,y,width,height` a frame, `nan` where absent. Masks, if
+any, are `SEQ/masks.npz` (`segmentation.packed`) or the pictures of `SEQ/masks`, one a frame.
 """
 
 from pathlib import Path
 
+from siamjax.data import segmentation
 from siamjax.data.readers import truth
 from siamjax.data.tracks import (
     VIDEO_SUFFIXES,
+    Masks,
     Media,
     PictureFolder,
     Track,
@@ -45,11 +48,24 @@ def find_media(folder: Path) -> Media:
     raise ValueError(f"{folder}: expected a video, or pictures in it or in img/; found neither")
 
 
+def find_masks(folder: Path) -> Masks | None:
+    """Find the masks of a sequence folder, None where it has none.
+
+    Raises:
+        DamagedMediaError: `masks.npz` holds something else.
+    """
+    if (folder / "masks.npz").is_file():
+        return segmentation.packed(folder / "masks.npz")
+    pictures = list_pictures(folder / "masks") if (folder / "masks").is_dir() else ()
+    return segmentation.PictureMasks(pictures) if pictures else None
+
+
 def read_sequence(folder: str | Path) -> Track:
     """Read one sequence folder.
 
     Raises:
-        ValueError: no boxes, no frames, a damaged video, or another number of boxes than frames.
+        ValueError: no boxes, no frames, a damaged video, or another number of boxes (or of masks)
+            than frames.
     """
     folder = Path(folder)
     path = _truth_file(folder)
@@ -57,7 +73,7 @@ def read_sequence(folder: str | Path) -> Track:
         raise ValueError(f"{folder}: expected {' or '.join(TRUTH_NAMES)}")
     media, boxes = find_media(folder), truth.read_boxes(path)
     check_counts(folder, len(media), len(boxes))
-    return Track(folder.name, media, boxes)
+    return Track(folder.name, media, boxes, masks=find_masks(folder))
 
 
 def read(root: str | Path) -> list[Track]:

@@ -41,10 +41,7 @@ def read_sequence(folder: str | Path) -> Track:
     if not pictures:
         raise ValueError(f"{folder}: expected pictures, found none")
     path = folder / "groundtruth.txt"
-    boxes = truth.read_boxes(path)
-    if len(boxes) == 1 and len(pictures) > 1:
-        rest = np.full((len(pictures) - 1, 4), np.nan, np.float32)
-        boxes = np.concatenate([boxes, rest])
+    boxes = truth.first_only(truth.read_boxes(path), len(pictures))
     check_counts(path, len(pictures), len(boxes))
     labels = {}
     for name in ("absence", "cover", "cut_by_image"):

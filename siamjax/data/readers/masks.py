@@ -6,7 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from siamjax.data.tracks import DamagedMediaError, Picture, Track, list_pictures, read_picture
+from siamjax.data.segmentation import PictureMasks, read_mask
+from siamjax.data.tracks import DamagedMediaError, Picture, Track, list_pictures
 
 
 def mask_box(mask: np.ndarray) -> np.ndarray | None:
@@ -39,7 +40,7 @@ def read(root: str | Path, images: str = "images", masks: str = "masks") -> list
     for path in list_pictures(root / images):
         if path.stem not in found:
             raise ValueError(f"{path}: no mask of this name in {root / masks}")
-        photo, mask = Picture(path), read_picture(found[path.stem])[..., 0] > 127
+        photo, mask = Picture(path), read_mask(found[path.stem])
         box = mask_box(mask)
         if box is None:
             continue
@@ -51,7 +52,8 @@ def read(root: str | Path, images: str = "images", masks: str = "masks") -> list
                     f"{found[path.stem]}: mask of {size[0]}x{size[1]} pixels for a photo of"
                     f" {width}x{height}"
                 )
-        tracks.append(Track(path.stem, photo, box[None], None, None, size))
+        drawn = PictureMasks((found[path.stem],))
+        tracks.append(Track(path.stem, photo, box[None], None, None, size, drawn))
     if not tracks:
         raise ValueError(f"{root / images}: no photo with an object in its mask")
     return tracks

