@@ -1,7 +1,8 @@
-"""Draw README.md's picture, `docs/track.jpg`, from the tracker's own result on the bundled clip.
+"""Draw README.md's pictures, `docs/*.jpg`, from a tracker's own result on the bundled clip.
 
 `python scripts/readme_picture.py` tracks the clip and sets frames, evenly spaced in time from the
-start frame to the last one, beside each other. They are not chosen by how well they went.
+start frame to the last one, beside each other. They are not chosen by how well they went. The
+masks: `--model siammask-lite --frames 3 --start 90 --box 165 25 150 310 --out docs/masks.jpg`.
 """
 
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ class Picture:
     """frames in a row"""
     width: int = 900
     """of the picture, pixels"""
+    start: int | None = None
+    """frame to start in; the clip's own by default"""
+    box: tuple[float, float, float, float] | None = None
+    """target in that frame, x y width height; the clip's own by default"""
 
 
 def sheet(pictures: list[np.ndarray], columns: int, width: int) -> np.ndarray:
@@ -49,11 +54,21 @@ def main(options: Picture) -> None:
     """Track the bundled clip and write the picture."""
     tracker, variables = weights.load(options.model)
     clip = follow.bundled_clip()
-    start, box = clip.frames[0], clip.boxes[0]
+    start = clip.frames[0] if options.start is None else options.start
+    box = clip.boxes[0] if options.box is None else options.box
     results = list(follow.follow(clip.path, box, tracker=tracker, variables=variables, start=start))
     overlay, drawn = draw.Overlay(), []
     for result in results:
-        drawn.append(overlay(result.image, result.boxes, result.scores, result.valid))
+        drawn.append(
+            overlay(
+                result.image,
+                result.boxes,
+                result.scores,
+                result.valid,
+                result.labels,
+                result.rotated_boxes,
+            )
+        )
     chosen = np.linspace(0, len(drawn) - 1, options.frames).round().astype(int)
     picture = sheet([drawn[n] for n in chosen], options.columns, options.width)
     options.out.parent.mkdir(parents=True, exist_ok=True)
