@@ -31,7 +31,7 @@ RANGES: dict[type, Ranges] = {
     proposals.Hyper: {
         "penalty_k": (0.0, 0.5),
         "window_influence": (0.1, 0.8),
-        "lr": (0.2, 0.5),
+        "lr": (0.2, 0.6),
     },
 }
 """What is searched by default. The step between SiamFC's scales is left alone: a pyramid of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from siamjax import cli, weights
-from siamjax.bench import crop, targets, timing, track, xcorr
+from siamjax.bench import crop, distances, targets, timing, track, xcorr
 from siamjax.track import zoo
 from siamjax.track.siamfc import SiamFC
 from siamjax.track.siamrpn import SiamRPN
@@ -92,6 +92,24 @@ def test_crop_rows_equal_opencv_everywhere():
     assert len(rows) == 8
 
 
+def test_distance_rows(monkeypatch):
+    monkeypatch.setattr(distances, "_peak", lambda *work: float(len(work)))
+    rows = [row.summary() for row in distances.rows(True, (16,), 1, size=40, width=8)]
+    keys = [*ROW_KEYS, "peak_mib", "other_peak_mib"]
+    assert [list(row) for row in rows] == [keys] * 2
+    assert [row["case"] for row in rows] == ["40 x 40 x 8, one matrix", "40 x 40 x 8, nearest 10"]
+    assert all(row["ratio"] > 0 and row["peak_mib"] == 5.0 for row in rows)
+    monkeypatch.setattr(distances, "all_pairs", lambda a, b, block: 1.001 * (a @ b.T))
+    with pytest.raises(ValueError, match="differ by"):
+        next(distances.rows(True, (16,), 1, size=40, width=8))
+
+
+def test_memory_of_a_fresh_process():
+    peak = distances._peak("numpy", "one matrix", 8, 2000, 4)
+    if peak is not None:  # on Linux alone
+        assert peak > 2000**2 * 4 / 2**20
+
+
 def test_target_rows():
     tracker = SiamFC("alexnet-v1", width=0.05, instance=143)
     variables = tracker.init_variables(jax.random.key(0))
@@ -162,7 +180,7 @@ def small_case(monkeypatch):
     def install(error):
         def peers(name, tracker, variables):
             first, *rest = track.clip(2)
-            boxes = track._ours(tracker, variables, first, rest)()
+            boxes = track._ours(tracker, variables, first, rest)().boxes
             return {"eager": Still(boxes), "folded": Still(boxes + np.float32(error))}
 
         monkeypatch.setitem(track.CASES, "small", track.Case("143 px", "torch", peers, 0.01))
@@ -185,12 +203,22 @@ def test_track_rows(small_case):
 
 def test_other_boxes_are_not_timed(small_case):
     small_case(0.02)
-    with pytest.raises(ValueError, match=r"boxes differ from folded's by 0\.02 px; nothing was"):
+    with pytest.raises(ValueError, match=r"folded's by 0\.02 px, .*; nothing was"):
         list(track.rows(["small"], "torch", 1, frames=2))
     with pytest.raises(ValueError, match="small is compared with torch, not opencv"):
         list(track.rows(["small"], "opencv", 1))
     with pytest.raises(ValueError, match="unknown case 'smal': did you mean 'small'"):
         list(track.rows(["smal"], None, 1))
+
+
+def test_other_masks_are_not_timed():
+    boxes, masks = np.zeros((2, 4)), [np.zeros((3, 5)), np.full((3, 5), 0.5)]
+    off = [masks[0], masks[1] + 0.01]
+    same = track.Answers(boxes, masks)
+    assert track.compare(same, same) == (0, 0)
+    assert track.compare(same, track.Answers(boxes + 0.25, off)) == (0.25, pytest.approx(0.01))
+    assert track.compare(same, track.Answers(boxes, [])) == (0, np.inf)
+    assert track.compare(track.Answers(boxes, []), track.Answers(boxes, [])) == (0, 0)
 
 
 def test_random_weights_are_tamed():
@@ -325,6 +353,27 @@ def test_torch_siamrpn_passes_the_golden_steps(name, recorded, mode, golden):
         np.testing.assert_allclose(box, run["tf/bbox"][i], atol=1e-3)
         np.testing.assert_allclose([*state.center, *state.size], after, atol=1e-3)
         assert state.score == pytest.approx(run["tf/best_score"][i], abs=1e-4)
+
+
+@pytest.mark.parametrize(("mode", "steps"), [("eager", (0, 4, 6)), ("folded", (5,))])
+def test_torch_siammask_passes_the_golden_steps(mode, steps, golden):
+    from siamjax.bench.torch_siammask import TorchSiamMask
+
+    run, clip, state_dict = golden("siammask_r50_l3")
+    peer = TorchSiamMask("siammask-sharp", state_dict, mode)
+    start = peer.init(clip[0], run["init_box"])
+    for i in steps:
+        before, after = run["tf/state_before"][i], run["tf/state_after"][i]
+        state = start._replace(center=before[:2], size=before[2:])
+        state, box = peer.step(state, clip[run["tf/frame"][i]])
+        assert state.best == run["tf/best_idx"][i]
+        np.testing.assert_allclose(box, run["tf/bbox"][i], atol=1e-3)
+        np.testing.assert_allclose([*state.center, *state.size], after, atol=1e-3)
+        stored = np.unpackbits(run["tf/mask_bin_packed"][i], axis=-1)[:, : state.mask.shape[1]]
+        found = state.mask > 0.15
+        assert (found & (stored > 0)).sum() >= 0.999 * (found | (stored > 0)).sum()
+        if i == 0:
+            np.testing.assert_allclose(state.mask, run["tf/mask_prob_step0"], atol=1e-3)
 
 
 @pytest.mark.parametrize("mode", ["eager", "folded"])

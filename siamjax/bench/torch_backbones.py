@@ -70,6 +70,8 @@ class ResNet50(nn.Module):
     """ResNet-50 of stride 8: the last two layers dilated, their first blocks by half as much."""
 
     channels = (512, 1024, 2048)
+    layers = ((64, 3, 1, 1), (128, 4, 2, 1), (256, 6, 1, 2), (512, 3, 1, 4))
+    """Width, blocks, stride and dilation of each."""
 
     def __init__(self):
         super().__init__()
@@ -78,9 +80,7 @@ class ResNet50(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         inputs = 64
-        for number, (width, blocks, stride, dilation) in enumerate(
-            ((64, 3, 1, 1), (128, 4, 2, 1), (256, 6, 1, 2), (512, 3, 1, 4)), 1
-        ):
+        for number, (width, blocks, stride, dilation) in enumerate(self.layers, 1):
             first = Bottleneck(
                 inputs, width, stride, max(dilation // 2, 1), shortcut=1 if number == 1 else 3
             )
@@ -88,13 +88,27 @@ class ResNet50(nn.Module):
             others = [Bottleneck(inputs, width, 1, dilation, 0) for _ in range(blocks - 1)]
             self.add_module(f"layer{number}", nn.Sequential(first, *others))
 
-    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        stages = []
-        for number in range(1, 5):
+    def stages(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Give the stem before pooling and every layer."""
+        stages = [self.relu(self.bn1(self.conv1(x)))]
+        x = self.maxpool(stages[0])
+        for number in range(1, len(self.layers) + 1):
             x = self.get_submodule(f"layer{number}")(x)
             stages.append(x)
-        return stages[1:]
+        return stages
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return self.stages(x)[2:]
+
+
+class ShortResNet50(ResNet50):
+    """ResNet-50 without its last layer; gives the stem, before pooling, and the three layers."""
+
+    channels = (64, 256, 512, 1024)
+    layers = ResNet50.layers[:3]
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return self.stages(x)
 
 
 class InvertedResidual(nn.Module):

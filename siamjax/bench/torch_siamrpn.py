@@ -58,11 +58,14 @@ class Correlation(nn.Module):
         self.conv_search = nn.Sequential(*branch(3))
         self.head = nn.Sequential(*branch(1), nn.Conv2d(HIDDEN, outputs, 1))
 
-    def forward(self, kernel: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Respond to one template, whose branch has been run."""
-        x = self.conv_search(x)
+    def correlate(self, kernel: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Correlate with one template, whose branch has been run."""
         kernel = kernel.transpose(0, 1)
-        return self.head(functional.conv2d(x, kernel, groups=HIDDEN))
+        return functional.conv2d(self.conv_search(x), kernel, groups=HIDDEN)
+
+    def forward(self, kernel: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Respond to one template."""
+        return self.head(self.correlate(kernel, x))
 
 
 class Head(nn.Module):
@@ -145,6 +148,7 @@ SETTINGS = {
     "siamrpn-alexnet-dw": Settings("alexnet", 0.16, 0.40, 0.30, 287, 0),
     "siamrpnpp-resnet50": Settings("resnet50", 0.05, 0.42, 0.38),
     "siamrpnpp-mobilenetv2": Settings("mobilenetv2", 0.04, 0.40, 0.50, weighted=False),
+    "siammask-sharp": Settings("resnet50", 0.10, 0.41, 0.32),
 }
 """PySOT's constants; the VOT setting of ResNet-50."""
 
@@ -155,10 +159,12 @@ class TorchState(NamedTuple):
     center: np.ndarray
     size: np.ndarray
     fill: np.ndarray
-    kernels: list[tuple[torch.Tensor, torch.Tensor]]
+    kernels: list[tuple[torch.Tensor, ...]]
     best: int = -1
     """Index of the proposal, anchors first."""
     score: float = 1.0
+    mask: np.ndarray | None = None
+    """Probabilities [H, W] over the frame, from trackers that draw masks."""
 
 
 class TorchSiamRPN:
@@ -186,7 +192,7 @@ class TorchSiamRPN:
         """
         self.device = prepare()
         self.settings = SETTINGS[name]
-        net = Net(self.settings.backbone, self.settings.weighted)
+        net = self.build()
         net.load_state_dict({key: torch.tensor(array) for key, array in state_dict.items()})
         if mode == "folded":
             fold(net.eval())
@@ -198,6 +204,10 @@ class TorchSiamRPN:
         self.anchors = anchors(self.cells, self.stride)
         hann = np.hanning(self.cells)
         self.window = np.tile(np.outer(hann, hann).ravel(), ANCHORS)
+
+    def build(self) -> nn.Module:
+        """Make the network, whose weights are loaded then."""
+        return Net(self.settings.backbone, self.settings.weighted)
 
     def init(self, frame: np.ndarray, box: np.ndarray) -> TorchState:
         """Start on a box (x, y, width, height), 0-based."""
@@ -211,15 +221,23 @@ class TorchSiamRPN:
 
     def step(self, state: TorchState, frame: np.ndarray) -> tuple[TorchState, np.ndarray]:
         """Find the target: the next state and the box (x, y, width, height)."""
-        settings = self.settings
-        side = _context(state.size)
-        scale = self.exemplar / side
-        outer = round(side * settings.instance / self.exemplar)
-        crop = window(frame, state.center, outer, settings.instance, state.fill)
+        crop = window(frame, state.center, self.side(state), self.settings.instance, state.fill)
         with torch.inference_mode():
             cls, loc = self.run(state.kernels, self._tensor(crop))
-            score = cls.reshape(2, -1).softmax(0)[1].cpu().numpy()
-            loc = loc.reshape(4, -1).cpu().numpy()
+            return self.settle(state, cls, loc, frame)
+
+    def side(self, state: TorchState) -> int:
+        """Give the side of the search window, frame pixels."""
+        return round(_context(state.size) * self.settings.instance / self.exemplar)
+
+    def settle(
+        self, state: TorchState, cls: torch.Tensor, loc: torch.Tensor, frame: np.ndarray
+    ) -> tuple[TorchState, np.ndarray]:
+        """Choose a proposal and move towards it."""
+        settings = self.settings
+        scale = self.exemplar / _context(state.size)
+        score = cls.reshape(2, -1).softmax(0)[1].cpu().numpy()
+        loc = loc.reshape(4, -1).cpu().numpy()
         x, y, w, h = self.anchors
         found = np.stack([loc[0] * w + x, loc[1] * h + y, np.exp(loc[2]) * w, np.exp(loc[3]) * h])
 

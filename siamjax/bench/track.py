@@ -1,12 +1,12 @@
 """Whole trackers, from frames to boxes, each beside the same algorithm in PyTorch or OpenCV.
 
-Weights are random unless a file is given; boxes of the sides are compared before anything is
-timed.
+Weights are random unless a file is given; boxes and masks of the sides are compared before anything
+is timed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -16,17 +16,33 @@ from siamjax import weights
 from siamjax.bench.timing import Row, measure
 from siamjax.track import zoo
 from siamjax.track.region import RegionTracker
+from siamjax.track.siammask import SiamMask
 from siamjax.track.zoo import Tracker
 from siamjax.typing import Variables
+
+MASKS = 1 / 255
+"""Greatest difference of the masks of the two sides: one grey level."""
 
 FRAMES = 6
 FRAME = (270, 480)
 BOX = (200.0, 100.0, 60.0, 44.0)
 
 
+class Answers(NamedTuple):
+    """What a side says of the frames after the first."""
+
+    boxes: np.ndarray
+    """(x, y, width, height) each."""
+    masks: list[np.ndarray]
+    """Probabilities over each frame; none from trackers that draw none."""
+
+
 @runtime_checkable
 class Peer(Protocol):
-    """A tracker of the other side; frames are RGB, boxes (x, y, width, height)."""
+    """A tracker of the other side; frames are RGB, boxes (x, y, width, height).
+
+    The state of one that draws masks has the latest as `mask`.
+    """
 
     def init(self, frame: np.ndarray, box: np.ndarray) -> Any: ...
 
@@ -68,6 +84,15 @@ def _torch_siamrpn(name: str, tracker: Tracker, variables: Variables) -> Mapping
     return {text: TorchSiamRPN(name, state_dict, mode) for text, mode in modes.items()}
 
 
+def _torch_siammask(name: str, tracker: Tracker, variables: Variables) -> Mapping[str, Peer]:
+    from siamjax.bench.torch_siammask import TorchSiamMask
+    from siamjax.bench.torch_siamrpn import Mode
+
+    state_dict = weights.to_torch(variables, tracker)
+    modes: dict[str, Mode] = {"eager": "eager", "eager, BatchNorm folded": "folded"}
+    return {text: TorchSiamMask(name, state_dict, mode) for text, mode in modes.items()}
+
+
 def _opencv_nano(name: str, tracker: Tracker, variables: Variables) -> Mapping[str, Peer]:
     from siamjax.bench.opencv_nano import OpenCVNano
 
@@ -86,6 +111,7 @@ CASES = {
     "siamrpn-alexnet-dw": Case("287 px", "torch", _torch_siamrpn, 0.01),
     "siamrpnpp-resnet50": Case("255 px", "torch", _torch_siamrpn, 0.01),
     "siamrpnpp-mobilenetv2": Case("255 px", "torch", _torch_siamrpn, 0.01),
+    "siammask-sharp": Case("255 px, mask in the frame", "torch", _torch_siammask, 0.01),
     # OpenCV's step differs in several places (`siamjax.track.nanotrack`), so its boxes do too.
     "nanotrack-v2": Case("255 px", "opencv", _opencv_nano, 8.0, _published_nano),
 }
@@ -108,26 +134,35 @@ def clip(frames: int = FRAMES, frame_size: tuple[int, int] = FRAME) -> list[np.n
 
 
 def tame(tracker: RegionTracker, variables: Variables) -> dict[str, Any]:
-    """Rescale the last layers of random weights so that scores and boxes are like trained ones.
+    """Rescale the last layers of random weights so that results are like those of trained ones.
 
     Over the positions of one search crop every logit then has mean 0 and deviation 1, every offset
-    a deviation of 0.1. Fresh weights give scores of exactly 0 and 1 and boxes of any size, whose
-    argmax says nothing.
+    a deviation of 0.1, and likewise the logits of the refined mask in its middle. Fresh weights
+    give scores and masks of exactly 0 and 1 and boxes of any size, whose argmax says nothing.
     """
     side, edge = tracker.instance, (tracker.instance - tracker.exemplar) // 2
     x = jnp.asarray(clip(0, (400, 400))[0][:side, :side], jnp.float32)[None]
     z = x[:, edge : edge + tracker.exemplar, edge : edge + tracker.exemplar]
     raw = tracker.respond(variables, tracker.template(variables, z), x)
+    # Channels as stored.
+    last = {name: np.asarray(raw[name]).swapaxes(3, 4) for name in ("cls", "loc")}
+    if isinstance(tracker, SiamMask):
+        middle = jnp.full((1, 1, 2), last["cls"].shape[1] // 2)
+        last["mask"] = np.asarray(tracker.refine(variables, raw["features"], middle))[..., None]
+    finest = f"level_{len(getattr(tracker.net, 'refine_levels', ())) - 1}"
+
+    def output(keys: Sequence[str]) -> str | None:
+        if keys[-2] == "out":
+            return next((name for name in ("cls", "loc") if name in keys), None)
+        return "mask" if tuple(keys[-3:-1]) == (finest, "post") else None
 
     def moved(path, leaf):
         keys = [entry.key for entry in path]
-        name = next((name for name in ("cls", "loc") if name in keys), None)
-        if name is None or "out" not in keys:
+        name = output(keys)
+        if name is None:
             return leaf
-        values = (
-            np.asarray(raw[name]).swapaxes(3, 4).reshape(-1, leaf.shape[-1])
-        )  # channels as stored
-        mean, deviation = values.mean(0), values.std(0) * (1 if name == "cls" else 10)
+        values = last[name].reshape(-1, leaf.shape[-1])
+        mean, deviation = values.mean(0), values.std(0) * (10 if name == "loc" else 1)
         return (np.asarray(leaf) - (mean if keys[-1] == "bias" else 0)) / deviation
 
     return {**variables, "params": jax.tree.map_with_path(moved, variables["params"])}
@@ -173,11 +208,11 @@ def rows(
         peers = case.peers(name, tracker, variables) if against else {}
         for text, peer in peers.items():
             sides.append(_theirs(peer, first, rest))
-            difference = np.abs(sides[0]() - sides[-1]()).max()
-            if not difference <= case.pixels:
+            differences = compare(sides[0](), sides[-1]())
+            if not (differences[0] <= case.pixels and differences[1] <= MASKS):
                 raise ValueError(
-                    f"bench track: {name}: boxes differ from {text}'s by {difference:.2f} px; "
-                    "nothing was timed"
+                    f"bench track: {name}: boxes differ from {text}'s by {differences[0]:.2f} px, "
+                    f"masks by {differences[1]:.1e}; nothing was timed"
                 )
         mine, *others = measure(sides, repeats, calls=len(rest))
         height, width = FRAME
@@ -188,30 +223,44 @@ def rows(
             yield Row(f"{row}; {case.against} {text}", 1, "forward", *mine, *theirs)
 
 
+def compare(ours: Answers, theirs: Answers) -> tuple[float, float]:
+    """Give the greatest differences of the boxes, pixels, and of the masks."""
+    boxes = float(np.abs(ours.boxes - theirs.boxes).max())
+    if len(ours.masks) != len(theirs.masks):
+        return boxes, np.inf
+    pairs = zip(ours.masks, theirs.masks, strict=True)
+    return boxes, max((float(np.abs(a - b).max()) for a, b in pairs), default=0.0)
+
+
 def _ours(
     tracker: Tracker, variables: Variables, first: np.ndarray, rest: Sequence[np.ndarray]
-) -> Callable[[], np.ndarray]:
+) -> Callable[[], Answers]:
     start = tracker.init(variables, first, np.array(BOX, np.float32))
 
-    def run() -> np.ndarray:
+    def run() -> Answers:
         state: Any = start
-        boxes = []
+        boxes, masks = [], []
         for frame in rest:
             state, out = tracker.step(variables, state, frame)
             boxes.append(np.asarray(out.box))
-        return np.stack(boxes)
+            if out.mask is not None:
+                masks.append(np.asarray(out.mask))
+        return Answers(np.stack(boxes), masks)
 
     return run
 
 
-def _theirs(peer: Peer, first: np.ndarray, rest: Sequence[np.ndarray]) -> Callable[[], np.ndarray]:
+def _theirs(peer: Peer, first: np.ndarray, rest: Sequence[np.ndarray]) -> Callable[[], Answers]:
     start = peer.init(first, np.array(BOX))
 
-    def run() -> np.ndarray:
-        state, boxes = start, []
+    def run() -> Answers:
+        state, boxes, masks = start, [], []
         for frame in rest:
             state, box = peer.step(state, frame)
             boxes.append(box)
-        return np.stack(boxes)
+            mask = getattr(state, "mask", None)
+            if mask is not None:
+                masks.append(mask)
+        return Answers(np.stack(boxes), masks)
 
     return run

@@ -1,4 +1,4 @@
-"""Scoring trackers: `ope` the measures, `run` a tracker over clips, `report` a page to look at."""
+"""Scoring trackers: `run` boxes by the measures of `ope`, `segment` masks by those of `vos`."""
 
 from siamjax.evaluate.ope import CONVENTIONS, Scores
 from siamjax.evaluate.run import evaluate, evaluate_boxes, score

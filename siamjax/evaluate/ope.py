@@ -6,121 +6,84 @@ count: each set of choices has a name in `CONVENTIONS`. Source: Wu et al., Onlin
 a benchmark, 2013; behaviour follows the code of PySOT, got10k and jwlim/tracker_benchmark.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
 
 from siamjax import geometry
+from siamjax.evaluate.conventions import (
+    CONVENTIONS,
+    OVERLAPS,
+    Convention,
+    convention,
+    cut_to_frame,
+    present,
+)
 from siamjax.typing import AnyArray
 
-OVERLAPS = np.linspace(0, 1, 21)
+__all__ = [
+    "CONVENTIONS",
+    "HEADLINE_DISTANCE",
+    "HEADLINE_PIXELS",
+    "OVERLAPS",
+    "PIXELS",
+    "Convention",
+    "Pooled",
+    "Scores",
+    "center_error",
+    "convention",
+    "mean",
+    "normalised_error",
+    "pooled",
+    "present",
+    "score",
+]
+
 PIXELS = np.arange(51.0)
 HEADLINE_PIXELS = 20
+HEADLINE_DISTANCE = 0.2
 
-Curve = Float64[np.ndarray, " thresholds"]
-Masks = tuple[Bool[np.ndarray, " T"], Bool[np.ndarray, " T"]]
+Curve = Float64[np.ndarray, " _"]
 
 
 class Scores(NamedTuple):
     """What one run over one sequence, or the mean over several, is worth.
 
     `overlap` is the intersection over union per frame (NaN where the truth is absent); it is empty
-    for a mean over sequences. `frames` is the number of frames counted, N.
+    for a mean over sequences. `frames` is the number of frames counted, N. `convention` names
+    what they were counted by.
     """
 
     success: Curve
     precision: Curve
+    normalised: Curve
     mean_iou: float
     frames: int
     overlap: Float64[np.ndarray, " T"]
+    convention: str
 
     @property
     def success_auc(self) -> float:
-        """Mean of the 21 values of the success curve; 20/21 for a perfect run."""
-        return float(self.success.mean())
+        """Area under the success curve; of 21 values with their mean, 20/21 for a perfect run."""
+        return CONVENTIONS[self.convention].area(self.success)
 
     @property
     def precision_20(self) -> float:
         """Part of the frames whose centre is at most 20 pixels off."""
         return float(self.precision[HEADLINE_PIXELS])
 
+    @property
+    def normalised_20(self) -> float:
+        """Part of the frames whose centre is off by at most 0.2 of the truth's sides (LaSOT)."""
+        distances = np.array(CONVENTIONS[self.convention].distances)
+        return float(self.normalised[int(np.abs(distances - HEADLINE_DISTANCE).argmin())])
 
-@dataclass(frozen=True)
-class Convention:
-    """Which frames count, and as what.
-
-    `known` answers, from 1-based truths, where the overlap and where the centre error are
-    defined. Elsewhere a frame leaves N (`leave_out`), or stays in N as overlap -1 (a miss) and
-    centre error -1 (precise at every threshold).
-    """
-
-    text: str
-    known: Callable[[Float64[np.ndarray, "T 4"]], Masks]
-    first_from_truth: bool = False
-    truncate: bool = False
-    leave_out: bool = False
-    overlaps: tuple[float, ...] = tuple(OVERLAPS.tolist())
-    decimals: int | None = None
-
-
-def _rows(true: Bool[np.ndarray, "T n"]) -> Bool[np.ndarray, " T"]:
-    return np.logical_and.reduce(true, axis=-1)
-
-
-def present(truth: Shaped[AnyArray, "T 4"]) -> Bool[np.ndarray, " T"]:
-    """Tell where the truth is a box: finite, with a width and height above zero."""
-    truth = np.asarray(truth, np.float64)
-    return _rows(np.isfinite(truth)) & _rows(truth[:, 2:] > 0)
-
-
-def _present_twice(truth: Float64[np.ndarray, "T 4"]) -> Masks:
-    return present(truth), present(truth)
-
-
-def _pysot(truth: Float64[np.ndarray, "T 4"]) -> Masks:
-    return _rows(truth[:, 2:] > 0), _rows(np.asarray(geometry.pixel_center(truth)) > 0)
-
-
-def _everywhere(truth: Float64[np.ndarray, "T 4"]) -> Masks:
-    return np.ones(len(truth), np.bool_), np.ones(len(truth), np.bool_)
-
-
-def _all_positive(truth: Float64[np.ndarray, "T 4"]) -> Masks:
-    positive = _rows(truth > 0)
-    return positive, positive
-
-
-CONVENTIONS = {
-    "visible": Convention(
-        text="the first frame counts; frames without truth (not finite, or an empty box) are left"
-        " out of N",
-        known=_present_twice,
-        leave_out=True,
-    ),
-    "pysot": Convention(
-        text="every frame counts, the first with the box as stored; a truth without width or height"
-        " is a miss, a truth whose 1-based centre is not above zero is precise",
-        known=_pysot,
-    ),
-    "got10k": Convention(
-        text="every frame counts, the first as the truth itself; the longer of truth and boxes is"
-        " cut to the shorter; a truth that is not a number is a miss",
-        known=_everywhere,
-        first_from_truth=True,
-        truncate=True,
-    ),
-    "jwlim": Convention(
-        text="every frame counts, the first as the truth itself; centre errors are rounded to 4"
-        " decimals; a truth with a 1-based value not above zero is a miss and precise",
-        known=_all_positive,
-        first_from_truth=True,
-        overlaps=tuple(k / 20 for k in range(21)),
-        decimals=4,
-    ),
-}
+    @property
+    def normalised_auc(self) -> float:
+        """Area under the normalised precision, from 0 to 0.5 (GOT-10k toolkit, TrackingNet)."""
+        return CONVENTIONS[self.convention].area(self.normalised)
 
 
 def center_error(
@@ -132,15 +95,31 @@ def center_error(
     return np.sqrt((offset**2).sum(axis=-1))
 
 
-def convention(name: str) -> Convention:
-    """Look a convention up by its name.
+def normalised_error(
+    truth: Shaped[AnyArray, "T 4"],
+    boxes: Shaped[AnyArray, "T 4"],
+    least_side: float = 1e-16,
+    *,
+    divide_first: bool = False,
+) -> Float64[np.ndarray, " T"]:
+    """Give the distances between pixel centres, x in widths and y in heights of the truth.
 
-    Raises:
-        ValueError: there is none of that name.
+    Args:
+        truth: [T, 4].
+        boxes: [T, 4]; NaN gives NaN.
+        least_side: pixels that a shorter width or height of the truth is taken to be.
+        divide_first: as `Convention` has it.
+
+    Source: Fan et al., LaSOT, 2019, section 4.1 (after TrackingNet).
     """
-    if name not in CONVENTIONS:
-        raise ValueError(f"convention: {name!r} is not one of {', '.join(CONVENTIONS)}")
-    return CONVENTIONS[name]
+    truth, boxes = np.asarray(truth, np.float64), np.asarray(boxes, np.float64)
+    sides = np.maximum(truth[:, 2:], least_side)
+    centers = np.asarray(geometry.pixel_center(truth)), np.asarray(geometry.pixel_center(boxes))
+    if divide_first:
+        offset = centers[0] / sides - centers[1] / sides
+    else:
+        offset = (centers[0] - centers[1]) / sides
+    return np.sqrt((offset**2).sum(axis=-1))
 
 
 def score(
@@ -149,10 +128,13 @@ def score(
     convention_name: str = "visible",
     *,
     origin: int = 0,
+    visible: Bool[np.ndarray, " T"] | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Scores:
     """Score the boxes of one run against the truth.
 
-    success(t) = #(IoU > t) / N, precision(d) = #(centre error <= d) / N
+    success(t) = #(IoU > t) / N, precision(d) = #(centre error <= d) / N, normalised precision
+    likewise with the centre error divided by the truth's width and height
 
     Args:
         truth: [T, 4], one box a frame; NaN where the target is absent.
@@ -161,14 +143,18 @@ def score(
         convention_name: a key of `CONVENTIONS`.
         origin: coordinate of the first pixel in both arrays, 0 or 1. PySOT's and jwlim's tests for
             an absent truth are stated in 1-based coordinates.
+        visible: frames in which the target is in sight, where the dataset tells it (GOT-10k, LaSOT)
+            beside a box; all by default.
+        size: (width, height) of the frames, for conventions that cut boxes to them.
 
     Returns:
-        The curves over 21 overlaps and 51 pixel distances. `mean_iou` is, under every convention,
-        the mean over the frames that have a truth (a NaN box counts 0).
+        The curves over the convention's overlaps, 51 pixel distances and the convention's
+        normalised distances. `mean_iou` is, under every convention, the mean over the frames that
+        have a truth and are not left out (a NaN box counts 0).
 
     Raises:
-        ValueError: unknown convention or origin, other shapes, lengths that differ, no frame with
-            a truth.
+        ValueError: unknown convention or origin, other shapes, lengths that differ, no size where
+            one is needed, no frame with a truth.
 
     Source: Wu et al. 2013, section 4.2; the toolkits named in `CONVENTIONS`, whose curves the
         tests compare.
@@ -177,33 +163,58 @@ def score(
     if origin not in (0, 1):
         raise ValueError(f"origin: expected 0 or 1, got {origin}")
     truth, boxes = np.asarray(truth, np.float64), np.array(boxes, np.float64)
+    seen = np.ones(len(truth), np.bool_) if visible is None else np.asarray(visible, np.bool_)
+    if len(seen) != len(truth):
+        raise ValueError(f"visible: expected {len(truth)}, one for each frame, got {len(seen)}")
     if rules.truncate:
         length = min(len(truth), len(boxes))
-        truth, boxes = truth[:length], boxes[:length]
+        truth, boxes, seen = truth[:length], boxes[:length], seen[:length]
     if len(truth) != len(boxes):
         raise ValueError(
             f"boxes: expected {len(truth)}, one for each frame of the truth, got {len(boxes)}"
         )
+    if rules.first == "truth":
+        boxes[:1] = truth[:1]
+    if rules.to_frame:
+        if size is None:
+            raise ValueError(
+                f"size: {convention_name!r} cuts boxes to the frame; expected its size"
+            )
+        truth, boxes = cut_to_frame(truth, size), cut_to_frame(boxes, size)
+    if rules.whole:
+        truth, boxes = np.rint(truth), np.rint(boxes)
     there = present(truth)
+    if rules.first == "left out":
+        there[:1] = False
+    if rules.hidden == "left out":
+        there &= seen
     if not there.any():
-        raise ValueError(f"truth: none of the {len(truth)} frames has a box")
-    if rules.first_from_truth:
-        boxes[0] = truth[0]
-    overlap = np.where(there, geometry.iou(truth, boxes), np.nan)
+        raise ValueError(f"truth: none of the {len(truth)} frames has a box that counts")
+    # Rounding may lift the overlap of a box with itself above 1, and so above every threshold.
+    overlap = np.where(there, np.minimum(geometry.iou(truth, boxes), 1), np.nan)
     error = center_error(truth, boxes)
     if rules.decimals is not None:
         error = np.round(error, rules.decimals)
+    relative = normalised_error(truth, boxes, rules.least_side, divide_first=rules.divide_first)
     shift = np.array([1 - origin, 1 - origin, 0, 0], np.float64)
     overlap_known, error_known = rules.known(truth + shift)
+    if rules.first == "left out" or rules.hidden == "left out":
+        overlap_known, error_known = overlap_known & there, error_known & there
     counted = overlap_known if rules.leave_out else np.ones_like(overlap_known)
-    overlap_used = np.where(overlap_known, overlap, -1)[counted]
-    error_used = np.where(error_known, error, -1)[counted]
+    miss = ~seen if rules.hidden == "missed" else np.zeros_like(seen)
+    overlap_used = np.where(overlap_known & ~miss, overlap, -1)[counted]
+    error_used, relative_used = (
+        np.where(miss, np.inf, np.where(error_known, values, -1))[counted]
+        for values in (error, relative)
+    )
     return Scores(
         success=(overlap_used[:, None] > np.array(rules.overlaps)[None]).mean(axis=0),
         precision=(error_used[:, None] <= PIXELS[None]).mean(axis=0),
+        normalised=(relative_used[:, None] <= np.array(rules.distances)[None]).mean(axis=0),
         mean_iou=float(np.nan_to_num(overlap[there]).mean()),
         frames=int(counted.sum()),
         overlap=overlap,
+        convention=convention_name,
     )
 
 
@@ -211,14 +222,58 @@ def mean(scores: Sequence[Scores]) -> Scores:
     """Average over sequences, each with the same weight however long it is.
 
     Raises:
-        ValueError: `scores` is empty.
+        ValueError: `scores` is empty, or holds several conventions.
     """
-    if not scores:
-        raise ValueError("scores: expected at least one sequence, got none")
+    name = _only_convention(scores)
     return Scores(
         success=np.mean([one.success for one in scores], axis=0),
         precision=np.mean([one.precision for one in scores], axis=0),
+        normalised=np.mean([one.normalised for one in scores], axis=0),
         mean_iou=float(np.mean([one.mean_iou for one in scores])),
         frames=sum(one.frames for one in scores),
         overlap=np.zeros(0),
+        convention=name,
     )
+
+
+class Pooled(NamedTuple):
+    """GOT-10k's numbers over the frames of all sequences together.
+
+    `ao` is the average overlap, `sr_50` and `sr_75` the parts of the frames above 0.5 and 0.75.
+    """
+
+    ao: float
+    sr_50: float
+    sr_75: float
+    success: Curve
+    frames: int
+
+
+def pooled(scores: Sequence[Scores]) -> Pooled:
+    """Pool the frames of sequences, so that each counts by its length.
+
+    Raises:
+        ValueError: `scores` is empty, or holds several conventions.
+
+    Source: Huang et al., GOT-10k, 2019, section 4.1; frame-weighted as its toolkit's validation.
+    """
+    rules = CONVENTIONS[_only_convention(scores)]
+    overlap = np.concatenate([one.overlap for one in scores])
+    known = np.isfinite(overlap)
+    success = (overlap[known, None] > np.array(rules.overlaps)[None]).mean(axis=0)
+    return Pooled(
+        ao=float(overlap[known].mean()),
+        sr_50=float((overlap[known] > 0.5).mean()),
+        sr_75=float((overlap[known] > 0.75).mean()),
+        success=success,
+        frames=int(known.sum()),
+    )
+
+
+def _only_convention(scores: Sequence[Scores]) -> str:
+    names = {one.convention for one in scores}
+    if not names:
+        raise ValueError("scores: expected at least one sequence, got none")
+    if len(names) > 1:
+        raise ValueError(f"scores: expected one convention, got {', '.join(sorted(names))}")
+    return names.pop()

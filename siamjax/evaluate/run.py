@@ -1,49 +1,28 @@
 """Run a tracker over annotated clips and score it: frames are streamed, results kept as files.
 
 The tracker starts once, on the first frame's truth, and is never helped again (one-pass
-evaluation). Where its answer is not valid, the last valid box counts as its answer. Frames/s is
-tracker and decoding together, from the answer for frame 1 to the last one, so that compiling and
-`init` are left out; decoding the next frame overlaps the step before it.
+evaluation). Where its answer is not valid, the last valid box counts as its answer.
 """
 
 import difflib
-import importlib.metadata
-import json
-import os
-import platform
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, TypeVar
 
-import jax
 import numpy as np
 from jaxtyping import Shaped
 
-import siamjax
 from siamjax import geometry
+from siamjax.data.readers.davis import Scene
 from siamjax.data.readers.truth import read_boxes
 from siamjax.data.tracks import Track
-from siamjax.evaluate import ope, report, store
+from siamjax.evaluate import ope, provenance, report, store
+from siamjax.evaluate.drive import OnFrame, Tracker, drive, next_frame
 from siamjax.evaluate.store import Run
 from siamjax.track.state import Out
-from siamjax.typing import AnyArray, Frame, Variables
-from siamjax.weights import npz
+from siamjax.typing import AnyArray, Variables
 
-OnFrame = Callable[[str, int, int], None]
-"""Told (sequence, frames done, frames of the sequence); at once (T, T) for one that is resumed."""
-
-
-@runtime_checkable
-class Tracker(Protocol):
-    """What is asked of a tracker here."""
-
-    def init(self, variables: Any, frame: Any, box: Any, hyper: Any = None) -> Any: ...
-
-    def step(
-        self, variables: Any, state: Any, frame: Any, hyper: Any = None
-    ) -> tuple[Any, Out]: ...
+Clip = TypeVar("Clip", Track, Scene)
 
 
 class Result(NamedTuple):
@@ -57,15 +36,16 @@ class Result(NamedTuple):
 def evaluate_boxes(
     track: Track, boxes: Shaped[AnyArray, "P 4"], convention: str = "visible"
 ) -> ope.Scores:
-    """Score boxes for one track; see `ope.score`."""
+    """Score boxes for one track, in the frames that show its target; see `ope.score`."""
+    size = track.size() if ope.convention(convention).to_frame else None
     try:
-        return ope.score(track.boxes, boxes, convention)
+        return ope.score(track.boxes, boxes, convention, visible=track.shown, size=size)
     except ValueError as error:
         raise ValueError(f"{track.name}: {error}") from error
 
 
-def choose(tracks: Sequence[Track], names: Sequence[str]) -> list[Track]:
-    """Give the tracks of these names, in the order of the dataset; all without names.
+def choose(tracks: Sequence[Clip], names: Sequence[str]) -> list[Clip]:
+    """Give the tracks (or scenes) of these names, in the order of the dataset; all without names.
 
     Raises:
         ValueError: a name that no track has; the message suggests the closest.
@@ -106,46 +86,62 @@ def run_track(
     total = len(track.boxes)
     boxes, scores = np.empty((total, 4), np.float32), np.empty(total, np.float32)
     frames = iter(track.media)
-    frame = _next(frames, track, 0)
+    frame = next_frame(frames, track.name, 0, total)
     height, width = frame.shape[:2]
     boxes[0] = geometry.check_box(track.boxes[0], width, height, f"{track.name}: first truth")
     scores[0] = 1
-    answered = 0
-    pending: deque[Out] = deque()
 
-    def answer() -> None:
-        nonlocal answered
-        out, answered = pending.popleft(), answered + 1
-        boxes[answered] = np.asarray(out.box) if bool(out.valid) else boxes[answered - 1]
-        scores[answered] = np.asarray(out.score)
-        if on_frame:
-            on_frame(track.name, answered + 1, total)
+    def take(index: int, out: Out) -> None:
+        boxes[index] = np.asarray(out.box) if bool(out.valid) else boxes[index - 1]
+        scores[index] = np.asarray(out.score)
 
     state = tracker.init(variables, frame, boxes[0].copy(), hyper)
-    if on_frame:
-        on_frame(track.name, 1, total)
-    start = end = time.perf_counter()
-    for index in range(1, total):
-        state, out = tracker.step(variables, state, _next(frames, track, index), hyper)
-        pending.append(out)
-        if index == 1:
-            answer()
-            start = time.perf_counter()
-        elif len(pending) > 1:
-            answer()
-    while pending:
-        answer()
-        end = time.perf_counter()
-    timed = max(total - 2, 0)
-    boxes = boxes.astype(np.float64).round(4).astype(np.float32)  # as the files keep them
-    return Run(boxes, scores, end - start if timed else 0.0, timed)
+    step = lambda state, frame: tracker.step(variables, state, frame, hyper)
+    seconds, timed = drive(frames, track.name, total, state, step, take, on_frame)
+    return Run(store.rounded(boxes), scores, seconds, timed)
 
 
-def _next(frames: Iterator[Frame], track: Track, index: int) -> Frame:
-    frame = next(frames, None)
-    if frame is None:
-        raise ValueError(f"{track.name}: ends before frame {index} of {len(track.boxes)}")
-    return frame
+def follow(
+    tracks: Sequence[Track],
+    tracker: Tracker,
+    variables: Variables,
+    made: provenance.Maker,
+    folder: Path | None = None,
+    *,
+    hyper: Any = None,
+    on_frame: OnFrame | None = None,
+) -> dict[str, Run]:
+    """Follow every track's target; finished sequences are read from the folder.
+
+    Args:
+        tracks: from a reader.
+        tracker: with `init` and `step`.
+        variables: the tracker's.
+        made: of tracker, variables and constants.
+        folder: of the evaluation; None keeps nothing.
+        hyper: tracking constants; the tracker's preset by default.
+        on_frame: told after every frame.
+
+    Returns:
+        Runs by the name of their track, in order.
+
+    Raises:
+        ValueError: as `evaluate`, of the tracks.
+        OSError: the folder cannot be written.
+    """
+    check_tracks(tracks)
+    runs = {}
+    for track in tracks:
+        made_with = made.key(track.name, len(track.boxes), track.boxes[0].tolist())
+        run = store.load(folder, track.name, made_with) if folder else None
+        if run is None:
+            run = run_track(track, tracker, variables, hyper=hyper, on_frame=on_frame)
+            if folder:
+                store.save(folder, track.name, run, made_with)
+        elif on_frame:
+            on_frame(track.name, len(track.boxes), len(track.boxes))
+        runs[track.name] = run
+    return runs
 
 
 def evaluate(
@@ -156,6 +152,7 @@ def evaluate(
     *,
     hyper: Any = None,
     convention: str = "visible",
+    export: Callable[[Mapping[str, Run]], None] | None = None,
     format: str = "",
     model: str = "",
     data: str = "",
@@ -175,6 +172,7 @@ def evaluate(
             keeps nothing, as a search over `hyper` wants it.
         hyper: tracking constants; the tracker's preset by default.
         convention: a key of `ope.CONVENTIONS`.
+        export: told the runs by the name of their track, to write them in another format.
         format: of the dataset, for the report.
         model: name for the report.
         data: name of the dataset for the report.
@@ -189,37 +187,17 @@ def evaluate(
             a first frame without truth, a clip that ends early.
         OSError: the folder cannot be written.
     """
-    _check(tracks, convention)
+    ope.convention(convention)
     folder = None if out is None else Path(out)
-    sha256 = store.digest(variables)
-    constants = _constants(tracker, hyper)
-    results = []
-    for track in tracks:
-        made_with = store.key(
-            {
-                "siamjax": siamjax.__version__,
-                "variables": sha256,
-                "tracker": repr(tracker),
-                "hyper": constants,
-                "sequence": [track.name, len(track.boxes), track.boxes[0].tolist()],
-            }
-        )
-        run = store.load(folder, track.name, made_with) if folder else None
-        if run is None:
-            run = run_track(track, tracker, variables, hyper=hyper, on_frame=on_frame)
-            if folder:
-                store.save(folder, track.name, run, made_with)
-        elif on_frame:
-            on_frame(track.name, len(track.boxes), len(track.boxes))
-        results.append(Result(track.name, evaluate_boxes(track, run.boxes, convention), run))
-    header = {
-        "model": model,
-        "model_sha256": sha256,
-        "tracker": repr(tracker),
-        "hyper": constants,
-        "data": data,
-        "format": format,
-    }
+    made = provenance.maker(tracker, variables, hyper)
+    runs = follow(tracks, tracker, variables, made, folder, hyper=hyper, on_frame=on_frame)
+    if export:
+        export(runs)
+    results = [
+        Result(track.name, evaluate_boxes(track, run.boxes, convention), run)
+        for track, run in zip(tracks, runs.values(), strict=True)
+    ]
+    header = {"model": model, "data": data, "format": format, **made.header()}
     return _finish(results, header, convention, folder)
 
 
@@ -250,7 +228,8 @@ def score(
     Raises:
         ValueError: as `evaluate`, and a file that is missing or has another number of lines.
     """
-    _check(tracks, convention)
+    ope.convention(convention)
+    check_tracks(tracks)
     results = []
     for track in tracks:
         found = read_boxes(Path(boxes) / f"{track.name}.txt")
@@ -259,8 +238,12 @@ def score(
     return _finish(results, header, convention, None if out is None else Path(out))
 
 
-def _check(tracks: Sequence[Track], convention: str) -> None:
-    ope.convention(convention)
+def check_tracks(tracks: Sequence[Track]) -> None:
+    """Refuse tracks that cannot be run one after another into one folder.
+
+    Raises:
+        ValueError: none, two of one name, a name that is no file name, no truth to start from.
+    """
     if not tracks:
         raise ValueError("tracks: expected at least one sequence, got none")
     seen: set[str] = set()
@@ -274,23 +257,27 @@ def _check(tracks: Sequence[Track], convention: str) -> None:
         seen.add(track.name)
 
 
-def _constants(tracker: Tracker, hyper: Any) -> dict[str, Any] | None:
-    """Give the tracking constants by name, as JSON can hold them."""
-    chosen = hyper if hyper is not None else getattr(tracker, "hyper", lambda: None)()
-    if chosen is None:
-        return None
-    values = {name: np.asarray(value).tolist() for name, value in chosen._asdict().items()}
-    return {name: str(v) if v in (np.inf, -np.inf) else v for name, v in values.items()}
-
-
 def _numbers(scores: ope.Scores, fps: float | None) -> dict[str, Any]:
     return {
         "success_auc": scores.success_auc,
         "precision_20": scores.precision_20,
+        "normalised_20": scores.normalised_20,
+        "normalised_auc": scores.normalised_auc,
         "mean_iou": scores.mean_iou,
         "fps": fps,
         "frames": scores.frames,
     }
+
+
+def _pooled(results: Sequence[Result]) -> dict[str, float]:
+    pooled = ope.pooled([result.scores for result in results])
+    return {"ao": pooled.ao, "sr_50": pooled.sr_50, "sr_75": pooled.sr_75}
+
+
+def rate(runs: Sequence[Run]) -> float | None:
+    """Give the frames a second of runs together; None where nothing was timed."""
+    seconds = sum(run.seconds for run in runs if run.timed)
+    return sum(run.timed for run in runs) / seconds if seconds > 0 else None
 
 
 def _finish(
@@ -298,23 +285,27 @@ def _finish(
 ) -> dict[str, Any]:
     """Average, describe, and write `results.json` and `report.html`."""
     total = ope.mean([result.scores for result in results])
-    runs = [result.run for result in results if result.run is not None and result.run.timed]
-    seconds = sum(run.seconds for run in runs)
-    fps = sum(run.timed for run in runs) / seconds if seconds > 0 else None
     rules = ope.convention(convention)
+    steps = len(rules.overlaps) - 1
+    area = f"their mean ({steps}/{steps + 1} for a perfect run)"
     summary = {
         **header,
-        **_numbers(total, fps),
+        **_numbers(total, rate([result.run for result in results if result.run])),
+        **(_pooled(results) if convention == "got10k-val" else {}),
         "sequences": {
             one.name: _numbers(one.scores, one.run.fps if one.run else None) for one in results
         },
         "conventions": {
             "name": convention,
             "frames": rules.text,
-            "success": "part of the frames with IoU > t at 21 thresholds 0, 0.05, ..., 1;"
-            " success_auc is their mean (20/21 for a perfect run)",
+            "success": f"part of the frames with IoU > t at {steps + 1} thresholds 0,"
+            f" {1 / steps:g}, ..., 1; success_auc is"
+            f" {'the area under them, by trapezoids' if rules.trapezoid else area}",
             "precision": "part of the frames with a centre error <= d; precision_20 at 20 pixels;"
             " centres x + (width - 1) / 2",
+            "normalised": "part of the frames with a centre error, in widths and heights of the"
+            f" truth, <= d at {len(rules.distances)} distances to 0.5; normalised_20 at 0.2,"
+            " normalised_auc as success_auc",
             "mean_iou": "mean over the frames that have a truth",
             "mean": "over sequences, each with the same weight",
             "boxes": "x,y,width,height in pixels, 0-based; the last valid box where the tracker's"
@@ -326,37 +317,13 @@ def _finish(
             "success": total.success.tolist(),
             "pixels": ope.PIXELS.tolist(),
             "precision": total.precision.tolist(),
+            "distances": list(rules.distances),
+            "normalised": total.normalised.tolist(),
         },
-        "hardware": _hardware(),
-        "versions": _versions(),
+        "hardware": provenance.hardware(),
+        "versions": provenance.versions(),
     }
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(summary, indent=1, allow_nan=False)
-        npz.write(folder / "results.json", f"{text}\n".encode())
         page = report.render(summary, {one.name: one.scores for one in results})
-        npz.write(folder / "report.html", page.encode())
+        store.write_summary(folder, summary, page)
     return summary
-
-
-def _hardware() -> str:
-    device = jax.devices()[0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    processor = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0].partition(":")[2].strip() if names else processor
-    accelerator = "" if device.platform == "cpu" else f", {device.device_kind}"
-    return f"{processor}, {cores} cores{accelerator}"
-
-
-def _versions() -> dict[str, str]:
-    packages = ("jax", "flax", "numpy", "opencv-python-headless", "opencv-python", "av")
-    versions = {"siamjax": siamjax.__version__, "python": platform.python_version()}
-    for package in packages:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from siamjax import cli, weights
+from siamjax.data import labels
 from siamjax.track.siamfc import SiamFC
 
 
@@ -89,11 +90,58 @@ def test_stored_boxes(data, tmp_path, capsys):
     assert (summary["success_auc"], summary["fps"]) == (pytest.approx(20 / 21), None)
 
 
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """The same square in DAVIS's tree, with its mask."""
+    root = tmp_path_factory.mktemp("davis")
+    for i in range(4):
+        frame, found = np.full((48, 64, 3), 50, np.uint8), np.zeros((48, 64), np.uint8)
+        for picture, value in ((frame, 220), (found, 1)):
+            picture[15:31, 10 + i : 26 + i] = value
+        places = [root / kind / "480p" / "square" for kind in ("JPEGImages", "Annotations")]
+        for place in places:
+            place.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(places[0] / f"{i:05d}.jpg"), frame)
+        (places[1] / f"{i:05d}.png").write_bytes(labels.encode(found))
+    (root / "ImageSets" / "2017").mkdir(parents=True)
+    (root / "ImageSets" / "2017" / "val.txt").write_text("square\n")
+    return root
+
+
+def test_davis_tree(tree, model, tmp_path, capsys):
+    davis = ("--format", "davis", "--model", model, "--out", tmp_path)
+    assert _main(tree, *davis, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary == json.loads((tmp_path / "results.json").read_text())
+    assert (summary["format"], summary["masks"]) == ("davis", None)  # SiamFC draws no masks
+    assert 0 < summary["filled_boxes"]["j_mean"] <= 1
+    assert _main(tree, *davis, "--sequences", "square", "--split", "2017/val") == 0
+    printed = capsys.readouterr().out
+    assert "the tracker draws no masks" in printed
+    assert f"{summary['filled_boxes']['j_and_f']:.3f}" in printed
+    assert (tmp_path / "boxes" / "square.txt").read_text().startswith("10.0000,15.0000,16.0000")
+    assert not (tmp_path / "masks").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "davis", "--boxes", "b"], "boxes: not taken with --format davis, got b"),
+        (["--format", "davis", "--convention", "otb"], "convention: not taken with --format davis"),
+        (["--split", "2016/val"], "split: not taken with --format folder, got '2016/val'"),
+        (["--format", "davis", "--split", "2016/val"], "val.txt: cannot be read"),
+    ],
+)
+def test_what_davis_does_not_take(tree, model, capsys, arguments, message):
+    assert _main(tree, "--model", model, *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--format", "fodler"], "unknown format 'fodler': did you mean 'folder'?"),
-        (["--convention", "pyso"], "unknown convention 'pyso': did you mean 'pysot'?"),
+        (["--convention", "pyso"], "unknown convention 'pyso': did you mean 'pysot' or"),
         (["--sequences", "rigth"], "unknown sequence 'rigth': did you mean 'right'?"),
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from siamjax.data.tracks import Track
-from siamjax.evaluate import ope, report, run, store
+from siamjax.evaluate import ope, page, run, store
 from siamjax.track.siamfc import SiamFC
 from siamjax.track.state import Out
 
@@ -93,6 +93,8 @@ def test_perfect_tracker_and_files(tmp_path):
     assert set(summary["sequences"]["a"]) == {
         "success_auc",
         "precision_20",
+        "normalised_20",
+        "normalised_auc",
         "mean_iou",
         "fps",
         "frames",
@@ -313,28 +315,28 @@ def test_report_holds_everything_and_escapes(tmp_path):
     tracks = [_track("<b>bold"), _track("plain", speed=0)]
     tracks[1].boxes[3] = np.nan
     summary = run.evaluate(tracks, Drift(), VARIABLES, tmp_path, model='a"<model>')
-    page = (tmp_path / "report.html").read_text()
-    assert "<b>bold" not in page
-    assert "a&quot;&lt;model&gt;" in page
-    assert page.count('<polyline class="each"') == 4
-    assert page.count('<polyline class="mean"') == 2
-    assert page.count("<tr>") == 3
-    assert page.count("var(--absent)") >= 2  # the key, and the frame without truth
-    assert f"<b>{summary['success_auc']:.3f}</b>" in page
+    shown = (tmp_path / "report.html").read_text()
+    assert "<b>bold" not in shown
+    assert "a&quot;&lt;model&gt;" in shown
+    assert shown.count('<polyline class="each"') == 4
+    assert shown.count('<polyline class="mean"') == 2
+    assert shown.count("<tr>") == 3
+    assert shown.count("var(--absent)") >= 2  # the key, and the frame without truth
+    assert f"<b>{summary['success_auc']:.3f}</b>" in shown
     for outside in ("http://", "https://", "src=", "<link", "@import", "url("):
-        assert outside not in page
+        assert outside not in shown
 
 
 def test_strip_shows_where_the_target_was_lost():
     overlap = np.array([0.9, 0.9, np.nan, 0.1])
-    drawn = report.strip(overlap)
+    drawn = page.strip(overlap)
     colors = [part.split(")")[0] for part in drawn.split("var(--")[1:]]
     assert colors == ["good", "good", "absent", "bad"]
-    assert report.strip(np.ones(1000)).count("<rect") == 150
+    assert page.strip(np.ones(1000)).count("<rect") == 150
 
 
 def test_plot_places_points():
-    drawn = report.plot([0.0, 0.5, 1.0], np.array([1.0, 0.5, 0.0]), {}, "axis")
+    drawn = page.plot([0.0, 0.5, 1.0], np.array([1.0, 0.5, 0.0]), {}, "axis")
     # The plotted area is 46..428 across and 14..256 down.
     assert 'points="46.0,14.0 237.0,135.0 428.0,256.0"' in drawn
 

@@ -1,0 +1,222 @@
+"""Semi-supervised video object segmentation: a first box each, masks of all frames scored.
+
+The tracker starts on the box of each object's first mask, sees nothing else of it, and is never
+helped again. Masks are scored as DAVIS scores them (`siamjax.evaluate.vos`); so are the boxes of
+the same run, filled, which is what masks have to beat.
+"""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from siamjax import masks
+from siamjax.data.readers.davis import Scene
+from siamjax.evaluate import ope, provenance, report, store, vos
+from siamjax.evaluate.drive import OnFrame, Tracker
+from siamjax.evaluate.run import check_tracks, evaluate_boxes
+from siamjax.evaluate.scenes import Followed, fill, run_scene, truth
+from siamjax.evaluate.store import Run
+from siamjax.typing import Variables
+
+
+class Scored(NamedTuple):
+    """One object, scored: its masks, where there are any, its boxes filled, and its boxes."""
+
+    masks: vos.Scores | None
+    filled: vos.Scores
+    boxes: ope.Scores
+
+
+def score(
+    scene: Scene,
+    found: Followed,
+    *,
+    bound: float | int = vos.BOUND,
+    places: vos.Places = "exact",
+) -> list[Scored]:
+    """Score a scene's objects: their masks, their boxes filled, and their boxes.
+
+    Args:
+        scene: with its masks.
+        found: from `run_scene`.
+        bound: see `vos.contour`.
+        places: see `vos.statistics`.
+
+    Raises:
+        ValueError: fewer than three frames, or masks that do not fit.
+    """
+    boxes = np.stack([run.boxes for run in found.runs], axis=1)
+    scores = np.stack([run.scores.round(4) for run in found.runs], axis=1)  # as files keep them
+    shape = truth(scene.tracks[0], 0).shape
+    filled = [fill(*pair, *shape) for pair in zip(boxes, scores, strict=True)]
+    result = []
+    for k, track in enumerate(scene.tracks):
+        truths = [truth(track, i) for i in range(len(track))]
+        judge = functools.partial(vos.score, truths=truths, bound=bound, places=places)
+        drawn = judge([one == k + 1 for one in found.maps]) if found.maps else None
+        boxed = judge([one == k + 1 for one in filled])
+        result.append(Scored(drawn, boxed, evaluate_boxes(track, found.runs[k].boxes)))
+    return result
+
+
+def _resumed(folder: Path, scene: Scene, made_with: str) -> Followed | None:
+    runs = [store.load(folder, track.name, made_with) for track in scene.tracks]
+    maps = store.load_maps(folder, scene.name, made_with)
+    found = tuple(run for run in runs if run is not None)
+    return None if maps is None or len(found) < len(runs) else Followed(found, maps)
+
+
+def _save(folder: Path, scene: Scene, found: Followed, made_with: str) -> None:
+    for track, run in zip(scene.tracks, found.runs, strict=True):
+        store.save(folder, track.name, run, made_with)
+    store.save_maps(folder, scene.name, found.maps, made_with)
+
+
+def evaluate(
+    scenes: Sequence[Scene],
+    tracker: Tracker,
+    variables: Variables,
+    out: str | Path | None = None,
+    *,
+    bound: float | int = vos.BOUND,
+    places: vos.Places = "exact",
+    format: str = "",
+    model: str = "",
+    data: str = "",
+    on_frame: OnFrame | None = None,
+) -> dict[str, Any]:
+    """Run a tracker over every scene, score its masks, and keep the results in a folder.
+
+    A scene whose files are complete and were made with the same variables, configuration, constants
+    and first boxes is not run again (the pictures themselves are not compared).
+
+    Args:
+        scenes: from `siamjax.data.readers.davis`.
+        tracker: with `init` and `step`; without masks its filled boxes alone are scored.
+        variables: the tracker's.
+        out: folder for `results.json`, `report.html`, `masks/SEQ/00000.png` (indexed, i + 1 for
+            object i), `boxes/`, `scores/` and `timing/`; None keeps nothing.
+        bound: see `vos.contour`.
+        places: see `vos.statistics`.
+        format: of the dataset, for the report.
+        model: name for the report.
+        data: name of the dataset for the report.
+        on_frame: told after every frame.
+
+    Returns:
+        What `results.json` holds: means over objects in `masks` (None from a tracker without
+        masks) and `filled_boxes`, `success_auc` and `mean_iou` of the boxes, `fps`, and in
+        `sequences` the same for each scene and its objects.
+
+    Raises:
+        ValueError: no scenes, names that are no file names or not unique, fewer than three frames,
+            no masks, a first frame without an object, a clip that ends early.
+        OSError: the folder cannot be written.
+    """
+    _check(scenes)
+    folder = None if out is None else Path(out)
+    made = provenance.maker(tracker, variables)
+    scored: dict[str, list[Scored]] = {}
+    runs = {}
+    for scene in scenes:
+        total = len(scene.tracks[0])
+        boxes = [track.boxes[0].tolist() for track in scene.tracks]
+        made_with = made.key("masks", scene.name, total, boxes)
+        found = _resumed(folder, scene, made_with) if folder else None
+        if found is None:
+            found = run_scene(scene, tracker, variables, on_frame=on_frame)
+            if folder:
+                _save(folder, scene, found, made_with)
+        elif on_frame:
+            on_frame(scene.name, total, total)
+        scored[scene.name] = score(scene, found, bound=bound, places=places)
+        runs[scene.name] = found.runs[0]
+    header = {"model": model, "data": data, "format": format, **made.header()}
+    summary = header | _summary(scenes, scored, runs, bound, places)
+    if folder is not None:
+        objects = {
+            track.name: one.filled if one.masks is None else one.masks
+            for scene in scenes
+            for track, one in zip(scene.tracks, scored[scene.name], strict=True)
+        }
+        store.write_summary(folder, summary, report.render_masks(summary, objects))
+    return summary
+
+
+def _check(scenes: Sequence[Scene]) -> None:
+    check_tracks([track for scene in scenes for track in scene.tracks])
+    names = [scene.name for scene in scenes]
+    for scene in scenes:
+        if names.count(scene.name) > 1:
+            raise ValueError(f"scenes: two have the name {scene.name!r}")
+        if Path(scene.name).name != scene.name:
+            raise ValueError(f"scenes: the name {scene.name!r} cannot be a file's name")
+        if len(scene.tracks) > masks.MOST:
+            raise ValueError(f"{scene.name}: expected {masks.MOST} objects at most")
+        if len(scene.tracks[0]) < 3:
+            raise ValueError(f"{scene.name}: expected at least 3 frames, as two do not count")
+        for track in scene.tracks:
+            truth(track, 0)
+
+
+def _numbers(scored: Sequence[Scored]) -> dict[str, Any]:
+    drawn = [one.masks for one in scored if one.masks is not None]
+    boxes = ope.mean([one.boxes for one in scored])
+    return {
+        "masks": vos.summary(vos.mean(drawn)) if drawn else None,
+        "filled_boxes": vos.summary(vos.mean([one.filled for one in scored])),
+        "success_auc": boxes.success_auc,
+        "mean_iou": boxes.mean_iou,
+    }
+
+
+def _summary(
+    scenes: Sequence[Scene],
+    scored: dict[str, list[Scored]],
+    runs: dict[str, Run],
+    bound: float | int,
+    places: vos.Places,
+) -> dict[str, Any]:
+    """Average over objects, and say how."""
+    seconds = sum(run.seconds for run in runs.values())
+    sequences = {
+        scene.name: {
+            **_numbers(scored[scene.name]),
+            "fps": runs[scene.name].fps,
+            "frames": len(scene.tracks[0]),
+            "objects": {
+                track.name: _numbers([one])
+                for track, one in zip(scene.tracks, scored[scene.name], strict=True)
+            },
+        }
+        for scene in scenes
+    }
+    return {
+        **_numbers([one for each in scored.values() for one in each]),
+        "fps": sum(run.timed for run in runs.values()) / seconds if seconds > 0 else None,
+        "frames": sum(len(scene.tracks[0]) for scene in scenes),
+        "objects": sum(len(scene.tracks) for scene in scenes),
+        "sequences": sequences,
+        "conventions": {
+            "name": "davis",
+            "given": "the box of each object's mask in the first frame, nothing else",
+            "frames": "the first and the last do not count for J and F",
+            "j": "intersection over union of masks; 1 where both are empty",
+            "f": f"agreement of contours within {bound:g} of the diagonal, rounded up"
+            if bound < 1
+            else f"agreement of contours within {bound:g} pixels",
+            "recall": "part of the frames above 0.5",
+            "decay": "mean of the first quarter of the frames less that of the last"
+            + (", limits kept in 8 bits as the official code does" if places == "uint8" else ""),
+            "mean": "over objects, each with the same weight",
+            "masks": "each pixel to the most probable object above its threshold",
+            "filled_boxes": "the boxes of the same run as masks; the higher score in front",
+            "success_auc": ope.CONVENTIONS["visible"].text,
+            "fps": "tracker, merging and decoding, all objects, from the answer for frame 1 on",
+        },
+        "hardware": provenance.hardware(),
+        "versions": provenance.versions(),
+    }
