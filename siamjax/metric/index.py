@@ -1,5 +1,6 @@
 """Search in a bank of embeddings: on the device, or by faiss where the bank is large."""
 
+import importlib.util
 from typing import Any, Literal, Protocol
 
 import jax.numpy as jnp
@@ -120,15 +121,17 @@ def open_index(
     Args:
         bank: the embeddings.
         distance: as in `siamjax.metric.distances`.
-        backend: "device"; "faiss"; or "auto", which is faiss from `LARGE` rows on.
+        backend: "device"; "faiss"; or "auto", which is faiss from `LARGE` rows on where it is
+            installed.
 
     Raises:
         ValueError: no such backend, or faiss is wanted and not installed.
     """
     if backend not in ("auto", "device", "faiss"):
         raise ValueError(f"backend: expected 'auto', 'device' or 'faiss', got {backend!r}")
-    large = backend == "faiss" or (backend == "auto" and bank.shape[0] >= LARGE)
-    return FaissIndex(bank, distance) if large else DeviceIndex(bank, distance)
+    if backend == "auto" and bank.shape[0] >= LARGE and importlib.util.find_spec("faiss"):
+        backend = "faiss"
+    return FaissIndex(bank, distance) if backend == "faiss" else DeviceIndex(bank, distance)
 
 
 def _faiss() -> Any:

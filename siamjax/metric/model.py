@@ -102,7 +102,7 @@ class Towers(abc.ABC):
         head = objective.init(self, jax.random.fold_in(key, len(self.towers)))
         return {"params": params | ({"head": head} if head else {}), "batch_stats": stats}
 
-    @functools.partial(jax.jit, static_argnums=0, static_argnames="side")
+    @functools.partial(jax.jit, static_argnums=(0, 3), static_argnames="side")
     def embed(
         self, variables: Variables, inputs: Shaped[AnyArray, "B *n"], side: str = "a"
     ) -> Float[Array, "B D"]:

@@ -61,7 +61,7 @@ def test_siamese_sides_share_weights():
     variables = variables_of(model)
     assert list(variables["params"]) == ["tower"]
     x = floats(3, 6)
-    np.testing.assert_array_equal(model.embed(variables, x), model.embed(variables, x, side="b"))
+    np.testing.assert_array_equal(model.embed(variables, x), model.embed(variables, x, "b"))
     batch = batch_of(model)
     _, whole = gradient_of(model, batch)(variables)
     sides = []
