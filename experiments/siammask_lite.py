@@ -19,17 +19,14 @@ BatchNorm by running statistics. Without `--backbone` the network starts from no
 import dataclasses
 from pathlib import Path
 
-from siamjax import weights
 from siamjax.data.augment import Augment
 from siamjax.data.pairs import PairConfig, Source
 from siamjax.data.readers import coco, cutouts, folder, masks
-from siamjax.models.siamfc import LITE_BLOCKS
 from siamjax.track import zoo
+from siamjax.train import pretrained
 from siamjax.train.optimizer import Optimizer
 from siamjax.train.recipe import Recipe
 from siamjax.train.schedule import WarmupCosine
-from siamjax.typing import Variables
-from siamjax.weights import efficientnet
 
 
 def sources(data: Path) -> list[Source]:
@@ -47,17 +44,6 @@ def sources(data: Path) -> list[Source]:
     ]  # fmt: skip
 
 
-def initial(variables: Variables, path: Path | None) -> Variables:
-    """Put ImageNet weights into the backbone; without a path, leave it as drawn."""
-    if path is None:
-        return variables
-    pretrained = efficientnet.backbone(weights.read_torch(path), LITE_BLOCKS)
-    return {
-        name: {**variables[name], "backbone": pretrained[name]}
-        for name in ("params", "batch_stats")
-    }
-
-
 RECIPE = Recipe(
     name="siammask_lite",
     tracker=dataclasses.replace(
@@ -65,7 +51,7 @@ RECIPE = Recipe(
     ),
     sources=sources,
     data=Path("../shared/data/train"),
-    initial=initial,
+    initial=pretrained.efficientnet_lite0,
     steps=1600,
     batch_size=16,
     pairs=PairConfig(template_size=147, search_size=431, negative=0.12, masks=True),

@@ -1,7 +1,7 @@
 """Search in a bank of embeddings: on the device, or by faiss where the bank is large."""
 
 import importlib.util
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +16,7 @@ LARGE = 1_000_000
 Found = tuple[Float[np.ndarray, "Q k"], Int[np.ndarray, "Q k"]]
 
 
+@runtime_checkable
 class Index(Protocol):
     """A bank that can be searched."""
 
@@ -115,7 +116,7 @@ def open_index(
     bank: Float[AnyArray, "N D"],
     distance: str = "euclidean",
     backend: Literal["auto", "device", "faiss"] = "auto",
-) -> DeviceIndex | FaissIndex:
+) -> Index:
     """Give a bank that can be searched.
 
     Args:

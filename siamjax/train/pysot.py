@@ -15,6 +15,7 @@ from siamjax.data.augment import Augment
 from siamjax.data.pairs import PairConfig, Source
 from siamjax.data.readers import coco, got10k
 from siamjax.track.siamrpn import SiamRPN
+from siamjax.train import pretrained
 from siamjax.train.freeze import Unfreeze
 from siamjax.train.optimizer import Optimizer
 from siamjax.train.recipe import Initial, Recipe
@@ -39,19 +40,17 @@ def sources(data: Path) -> list[Source]:
 def initial(tracker: SiamRPN) -> Initial:
     """Give the function that puts ImageNet weights, in PySOT's names, into the backbone."""
 
-    def put(variables: Variables, path: Path | None) -> Variables:
+    def start(variables: Variables, path: Path | None) -> Variables:
         if path is None:
             raise ValueError(
                 "backbone: expected the file of ImageNet weights (--backbone FILE.pth): the"
                 " backbone is frozen for the first epochs, and would stay the noise it was drawn as"
             )
-        pretrained = pysot.backbone(weights.read_torch(path), tracker.backbone, tracker.net.stages)
-        return {
-            name: {**variables[name], "backbone": pretrained[name]}
-            for name in ("params", "batch_stats")
-        }
+        state_dict = weights.read_torch(path)
+        backbone = pysot.backbone(state_dict, tracker.backbone, tracker.net.stages)
+        return pretrained.put(variables, backbone)
 
-    return put
+    return start
 
 
 def recipe(
