@@ -7,6 +7,7 @@ from siamjax import anchors, geometry, losses, masks, targets, weights, xcorr
 from siamjax.crop import crop
 from siamjax.metric.model import PseudoSiamese, Siamese
 from siamjax.metric.zoo import pseudo_siamese, siamese
+from siamjax.track.anchorfree import AnchorFree
 from siamjax.track.dasiamrpn import DaSiamRPN
 from siamjax.track.many import init_many, step_many
 from siamjax.track.nanotrack import NanoTrack
@@ -14,7 +15,15 @@ from siamjax.track.siamfc import SiamFC
 from siamjax.track.siammask import SiamMask
 from siamjax.track.siamrpn import SiamRPN
 from siamjax.track.state import Out
-from siamjax.track.zoo import dasiamrpn, nanotrack, siamfc, siammask, siamrpn, siamrpnpp
+from siamjax.track.zoo import (
+    anchorfree,
+    dasiamrpn,
+    nanotrack,
+    siamfc,
+    siammask,
+    siamrpn,
+    siamrpnpp,
+)
 from siamjax.weights import load
 
 if TYPE_CHECKING:
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnchorFree",
     "DaSiamRPN",
     "NanoTrack",
     "Out",
@@ -35,6 +45,7 @@ __all__ = [
     "SiamMask",
     "SiamRPN",
     "Siamese",
+    "anchorfree",
     "anchors",
     "crop",
     "dasiamrpn",

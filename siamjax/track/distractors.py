@@ -162,7 +162,8 @@ def detect(
         side = jnp.asarray(geometry.context_side(boxes[:, 2:]))
         center = boxes[:, :2] + (image.shape[0] - 1) / 2
         cut = lambda center, side: sample(image, center, side, tracker.exemplar, state.fill)
-        templates = tracker.template(variables, jax.vmap(cut)(center, side))
+        size = boxes[:, 2:] * (tracker.exemplar / side)[:, None]
+        templates = tracker.embed(variables, jax.vmap(cut)(center, side), size)
         return learn(state.memory, templates, present, aware.rate)
 
     return choice, jax.lax.cond(jnp.any(present), learnt, lambda: state.memory)

@@ -156,6 +156,27 @@ class RegionTracker(abc.ABC):
         """Make of exemplar crops (RGB, 0..255) all that a search needs of them."""
         return apply(self.net, variables, z, method="template")
 
+    def embed(
+        self,
+        variables: Variables,
+        z: Float[AnyArray, "B k k 3"],
+        size: Float[AnyArray, "B 2"],
+    ) -> Any:
+        """Give `template` of exemplar crops with a target of a known size in their midst.
+
+        Args:
+            variables: the network's.
+            z: RGB, 0..255.
+            size: width and height of the targets, crop pixels; for families that want it.
+        """
+        del size
+        return self.template(variables, z)
+
+    def known(self, batch: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
+        """Give what of a training batch the network is told besides the crops, by argument."""
+        del batch
+        return {}
+
     def respond(
         self, variables: Variables, template: Any, x: Float[AnyArray, "B s s 3"]
     ) -> dict[str, Any]:
@@ -260,8 +281,10 @@ class RegionTracker(abc.ABC):
 
     @functools.partial(jax.jit, static_argnums=0)
     def _embed_each(self, variables, state, z):
-        embed = lambda variables, z: self.template(variables, z[None].astype(jnp.float32))
-        template = map_targets(embed, variables, z)
+        def embed(variables, z, size):
+            return self.embed(variables, z[None].astype(jnp.float32), size[None])
+
+        template = map_targets(embed, variables, z, state.size * self.scale(state))
         memory = None if self.aware is None else distractors.forget(template)
         return state._replace(template=template, memory=memory)
 

@@ -21,6 +21,7 @@ from siamjax.targets import Targets
 from siamjax.typing import AnyArray, Array, Params
 
 if TYPE_CHECKING:
+    from siamjax.track.region import RegionTracker
     from siamjax.track.siamrpn import SiamRPN
 
 
@@ -45,7 +46,7 @@ def loss(
 
 
 def forward(
-    tracker: SiamRPN,
+    tracker: RegionTracker,
     params: Params,
     stats: Params,
     batch: Mapping[str, AnyArray],
@@ -60,7 +61,8 @@ def forward(
     net = dataclasses.replace(tracker.net, axis_name=axis_name)
     variables = {"params": params, "batch_stats": stats}
     z, x = batch["template"], batch["search"]
-    result: Any = net.apply(variables, z, x, train, mutable=["batch_stats"])
+    known = tracker.known(batch)
+    result: Any = net.apply(variables, z, x, train, mutable=["batch_stats"], **known)
     raw, moved = result
     return raw, {**stats, **moved["batch_stats"]}
 

@@ -34,7 +34,7 @@ def loss(
 ) -> tuple[Array, tuple[Params, dict[str, Array]]]:
     """Score a batch of pairs; see `SiamFC.loss`."""
     center = geometry.pixel_center(batch["search_box"]) - (tracker.instance - 1) / 2
-    response, moved = _responses(tracker, params, stats, batch, train, axis_name)
+    response, moved = responses(tracker, params, stats, batch, train, axis_name)
     size = response.shape[-1]
     label = functools.partial(
         losses.logistic_labels, size, tracker.stride, r_pos=tracker.label_radius
@@ -61,7 +61,7 @@ def loss(
     return value, (new_stats if train else stats, metrics)
 
 
-def _responses(tracker, params, stats, batch, train, axis_name):
+def responses(tracker, params, stats, batch, train, axis_name):
     """Respond to a batch at every scale of the templates: [B, scales or 1, y, x]."""
     z, x = batch["template"], batch["search"]
     if z.shape[1:3] != (tracker.template_crop,) * 2:

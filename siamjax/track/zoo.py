@@ -5,6 +5,7 @@ import difflib
 from typing import Any, Literal
 
 from siamjax.models.siamfc import LITE
+from siamjax.track.anchorfree import AnchorFree
 from siamjax.track.dasiamrpn import DaSiamRPN
 from siamjax.track.distractors import Aware
 from siamjax.track.nanotrack import NanoTrack
@@ -22,6 +23,7 @@ FAMILIES: dict[str, type[Tracker]] = {
     "dasiamrpn": DaSiamRPN,
     "nanotrack": NanoTrack,
     "siammask": SiamMask,
+    "anchorfree": AnchorFree,
 }
 
 
@@ -246,6 +248,16 @@ def siammask_lite() -> SiamMask:
     )
 
 
+def anchorfree() -> AnchorFree:
+    """Give the light anchor-free tracker whose weights come with the package.
+
+    EfficientNet-Lite0 to stride 16, every template position a kernel, and the template told where
+    its target's box lies (`experiments/default.py`). Its constants are the best of 24 drawn by
+    `siamjax tune` on the 30 training videos of DAVIS-2016.
+    """
+    return AnchorFree(box_aware=True, penalty_k=0.06, window_influence=0.46, lr=0.53)
+
+
 _NAMED = {
     "siamfc-alexnet-v1": lambda: siamfc("alexnet-v1"),
     "siamfc-alexnet-v1-5s": lambda: siamfc("alexnet-v1", scales=5),
@@ -266,6 +278,7 @@ _NAMED = {
     "siammask-sharp": siammask,
     "siammask-base": lambda: siammask("base"),
     "siammask-lite": siammask_lite,
+    "anchorfree-lite": anchorfree,
 }
 
 

@@ -38,6 +38,7 @@ def test_names():
         "siammask-sharp",
         "siammask-base",
         "siammask-lite",
+        "anchorfree-lite",
     ]
     assert zoo.tracker("siamfc-alexnet-v2").backbone == "alexnet-v2"
     assert zoo.tracker("siamfc-lite").pyramid == "template"
@@ -80,7 +81,7 @@ def test_wrong_number_of_scales():
 
 
 def test_only_trackers_are_described():
-    with pytest.raises(ValueError, match=r"expected one of \['dasiamrpn', .*\], got str"):
+    with pytest.raises(ValueError, match=r"expected one of \['anchorfree', .*\], got str"):
         inspect.unwrap(zoo.describe)("siamfc")
 
 

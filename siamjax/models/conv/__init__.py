@@ -92,7 +92,7 @@ def _auto(shape: Shape, x: Array, kernel: Array) -> tuple[str, str]:
     if shape.groups == x.shape[3] > 1:
         return "shift", "native"
     if plain.is_pointwise(shape, kernel):
-        return "gemm", "native"
+        return "gemm", "gemm"
     if taps.pays(shape, kernel):
         return "taps", "native"
     if winograd.pays(shape, x, kernel):
