@@ -43,6 +43,8 @@ class Augment:
         blur_size: largest size of the cross, odd; sizes 5, 7, ... are equally likely.
         gray: probability of a grey picture.
         flip: probability of a mirrored picture.
+        soft: probability of a Gaussian blur, as small targets have that are enlarged to the crop.
+        soft_sigma: its largest standard deviation, crop pixels, uniform.
     """
 
     shift: float = 0.0
@@ -56,15 +58,17 @@ class Augment:
     blur_size: int = 45
     gray: float = 0.0
     flip: float = 0.0
+    soft: float = 0.0
+    soft_sigma: float = 3.0
 
     def __post_init__(self):
-        for name in ("color", "blur", "gray", "flip"):
+        for name in ("color", "blur", "gray", "flip", "soft"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected a probability 0..1, got {getattr(self, name)}")
         for name in ("scale", "stretch", "contrast"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected 0 <= {name} < 1, got {getattr(self, name)}")
-        for name in ("shift", "color_strength", "brightness"):
+        for name in ("shift", "color_strength", "brightness", "soft_sigma"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name}: expected a number >= 0, got {getattr(self, name)}")
         if self.blur_size < 5 or self.blur_size % 2 == 0:
@@ -143,6 +147,21 @@ def _band(length, half, most):
     before = (i + j <= half) & (j > 0)
     after = (2 * (length - 1) - j - i <= half) & (j < length - 1)
     return inside.astype(jnp.float32) + before + after
+
+
+def soften(
+    image: Float[Array, "H W C"], sigma: Float[AnyArray, ""] | float
+) -> Float[Array, "H W C"]:
+    """Blur by a Gaussian of this standard deviation in pixels; borders weigh what is there."""
+
+    def across(length):
+        axis = jnp.arange(length, dtype=jnp.float32)
+        distance = axis[:, None] - axis[None, :]
+        weight = jnp.exp(-0.5 * (distance / jnp.maximum(sigma, 1e-2)) ** 2)
+        return weight / weight.sum(axis=1, keepdims=True)
+
+    rows = jnp.einsum("ih,hwc->iwc", across(image.shape[0]), image)
+    return jnp.einsum("hwc,jw->hjc", rows, across(image.shape[1]))
 
 
 def augment(
@@ -231,14 +250,14 @@ def augment_pair(
     template_size: int = 127,
     search_size: int = 255,
 ) -> dict[str, Array]:
-    """Cut and change a template and its search; mirroring and greying are common to both.
+    """Cut and change a template and its search; mirror, grey and soften both or none.
 
     Args:
         key: same key, same result.
         pair: one element of a host batch: `template`, `template_box`, `search`, `search_box`,
             `positive`; `search_mask` and `has_mask` where it has masks.
         template_config: for the template.
-        search_config: for the search; its `flip` and `gray` equal the template's.
+        search_config: for the search; `flip`, `gray`, `soft` and `soft_sigma` equal the template's.
         template_size: side of the exemplar.
         search_size: side of the search window.
 
@@ -247,9 +266,9 @@ def augment_pair(
         `search_box`, `positive`; `search_mask` bool[255, 255] and `has_mask` likewise.
 
     Raises:
-        ValueError: the two configurations differ in `flip` or `gray`.
+        ValueError: the two configurations differ in what is common to both.
     """
-    for name in ("flip", "gray"):
+    for name in ("flip", "gray", "soft", "soft_sigma"):
         first, second = getattr(template_config, name), getattr(search_config, name)
         if first != second:
             raise ValueError(f"{name}: common to a pair, but got {first} and {second}")
@@ -267,6 +286,12 @@ def augment_pair(
     search, search_box = augment(
         search_key, search, pair["search_box"], search_size, search_config, flip=flip, gray=gray
     )
+    if search_config.soft:
+        soft_key, sigma_key = jax.random.split(jax.random.fold_in(key, 1))
+        sigma = jax.random.uniform(sigma_key, (), maxval=search_config.soft_sigma)
+        sigma = jnp.where(_happens(soft_key, search_config.soft), sigma, 0.0)
+        template = soften(template, sigma)
+        search = search.at[..., :3].set(soften(search[..., :3], sigma))
     changed = {
         "template": template,
         "template_box": template_box,

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from siamjax.data import pairs
+from siamjax.data.layers import Stock
 from siamjax.data.tracks import DamagedMediaError
 
 Batch = dict[str, np.ndarray]
@@ -38,6 +39,7 @@ class Batches:
         start: int,
         threads: int,
         shard: tuple[int, int],
+        stock: Stock | None,
     ):
         self.damaged: Counter[str] = Counter()
         self._sources = tuple(sources)
@@ -46,6 +48,7 @@ class Batches:
         self._seed = seed
         self._threads = threads
         self._shard = shard
+        self._stock = stock
         self._next = start
         self._iterator: Iterator[tuple[Batch, list[str]]] | None = None
 
@@ -102,6 +105,8 @@ class Batches:
         host, hosts = self._shard
         count = self._batch_size // hosts
         out = pairs.empty_batch(count, self._config)
+        if self._stock is not None:
+            out |= self._stock.empty(count)
         damaged: list[str] = []
         for row in range(count):
             index = first + host * count + row
@@ -113,6 +118,8 @@ class Batches:
             try:
                 pair = pairs.draw(self._sources, self._config, self._seed, index, attempt)
                 pairs.read(pair, self._config, out, row)
+                if self._stock is not None:
+                    self._stock.read(pair, (self._seed, index, attempt), out, row)
             except DamagedMediaError as error:
                 damaged.append(str(error.path))
                 continue
@@ -133,6 +140,7 @@ def batches(
     start: int = 0,
     threads: int | None = None,
     shard: tuple[int, int] = (0, 1),
+    stock: Stock | None = None,
 ) -> Batches:
     """Make batches of template and search crops, without end.
 
@@ -145,13 +153,15 @@ def batches(
         threads: that decode and cut; None takes one for each core. Each holds a batch or two.
         shard: (i, n), this host's number and the number of hosts; it gets the i-th B / n pairs of
             every global batch.
+        stock: of what may be pasted; None for nothing.
 
     Returns:
         An iterator of dicts: `template` uint8[B/n, K, K, 3], `template_box` float32[B/n, 4] in
         crop pixels, `search` uint8[B/n, S, S, 3], `search_box`, `positive` bool[B/n], `index`
         uint32[B/n], the global sample indices; with `config.masks` also `search_mask` uint8[B/n, S,
-        S], 255 on the target, and `has_mask` bool[B/n]. A pair whose file cannot be decoded is
-        replaced by another that (seed, index) decides, and counted in `damaged`.
+        S], 255 on the target, and `has_mask` bool[B/n]; with a stock what `Stock.empty` lists. A
+        pair whose file cannot be decoded is replaced by another that (seed, index) decides, and
+        counted in `damaged`.
 
     Raises:
         ValueError: no sources, or a number out of its range.
@@ -170,4 +180,4 @@ def batches(
     if threads < 1:
         raise ValueError(f"threads: expected at least 1, got {threads}")
     config = pairs.PairConfig() if config is None else config
-    return Batches(sources, config, batch_size, seed, start, threads, shard)
+    return Batches(sources, config, batch_size, seed, start, threads, shard, stock)

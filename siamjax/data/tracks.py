@@ -83,6 +83,15 @@ def read_picture(path: Path) -> Frame:
         data = path.read_bytes()
     except OSError as error:
         raise DamagedMediaError(path, error.strerror or "cannot be read") from error
+    return decode_picture(data, path)
+
+
+def decode_picture(data: bytes, path: Path) -> Frame:
+    """Decode the bytes of a picture file to uint8[H, W, 3] RGB; `path` is what errors name.
+
+    Raises:
+        DamagedMediaError: no picture, or one that ends early.
+    """
     if _cut_short(data):
         raise DamagedMediaError(path, f"the picture ends early ({len(data)} bytes)")
     try:
@@ -210,6 +219,23 @@ class VideoFile:
             raise DamagedMediaError(self.path, f"cannot be decoded ({error})") from error
 
 
+@runtime_checkable
+class Crops(Protocol):
+    """The target's context crops, cut already; see `siamjax.data.packed`."""
+
+    def cut(
+        self, i: int, box: np.ndarray, size: int, exemplar: int, out: np.ndarray | None
+    ) -> np.ndarray:
+        """Give the context crop uint8[size, size, 3] of frame `i`. Raises DamagedMediaError."""
+        ...
+
+    def cut_mask(
+        self, i: int, box: np.ndarray, size: int, exemplar: int, out: np.ndarray | None
+    ) -> np.ndarray:
+        """Give the mask's crop uint8[size, size], greys at its edge. Raises DamagedMediaError."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Track:
     """One target through one clip.
@@ -225,6 +251,7 @@ class Track:
         regions: float32[T, 2 n], polygons (x1, y1, x2, y2, ...) that `boxes` lie around, where the
             dataset draws polygons; NaN where the target is absent.
         tags: for each attribute of the dataset, the frames that have it, bool[T].
+        crops: context crops that are at hand in place of frames and masks.
     """
 
     name: str
@@ -236,6 +263,7 @@ class Track:
     masks: Masks | None = None
     regions: np.ndarray | None = None
     tags: Mapping[str, np.ndarray] = field(default_factory=dict)
+    crops: Crops | None = None
 
     def __post_init__(self):
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4 or self.boxes.dtype != np.float32:
@@ -289,7 +317,10 @@ def check_counts(where: Path, frames: int, boxes: int) -> None:
     """Refuse a sequence whose frames and annotations differ in number.
 
     Raises:
-        ValueError: naming `where` and both counts.
+        ValueError: naming `where`, both counts and the first line without its fellow.
     """
     if frames != boxes:
-        raise ValueError(f"{where}: {frames} frames but {boxes} annotations; expected as many")
+        line = min(frames, boxes) + 1
+        raise ValueError(
+            f"{where}: {frames} frames but {boxes} annotations; expected as many (line {line})"
+        )

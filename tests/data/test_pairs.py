@@ -6,6 +6,7 @@ import pytest
 
 from siamjax.data import pairs
 from siamjax.data.segmentation import PictureMasks
+from siamjax.data.sources import SIAMFC_FILTER
 from siamjax.data.tracks import Picture, PictureFolder, Track
 
 
@@ -92,18 +93,18 @@ def test_still_pictures_are_pairs_of_one_frame(tmp_path):
 )
 def test_siamfc_filter(tmp_path, box, accepted):
     track = clip("a", tmp_path, [box], frame_size=(1000, 800))
-    assert len(pairs.SIAMFC_FILTER.accept(track)) == accepted
+    assert len(SIAMFC_FILTER.accept(track)) == accepted
 
 
 def test_siamfc_filter_of_covers_and_relative_sides(tmp_path):
     boxes = [[0, 0, 40, 40]] * 5
     covers = np.asarray([0, 1, 2, 3, 8])
     track = clip("a", tmp_path, boxes, frame_size=(1000, 800), cover=covers)
-    assert pairs.SIAMFC_FILTER.accept(track).tolist() == [3, 4]  # cover > 0.3 * 8
+    assert SIAMFC_FILTER.accept(track).tolist() == [3, 4]  # cover > 0.3 * 8
     track = clip("a", tmp_path, boxes, frame_size=(4100, 800))
-    assert pairs.SIAMFC_FILTER.accept(track).tolist() == []  # 40 / 4100 < .01
+    assert SIAMFC_FILTER.accept(track).tolist() == []  # 40 / 4100 < .01
     cv2.imwrite(str(tmp_path / "b0.png"), np.zeros((100, 79, 3), np.uint8))
-    assert pairs.SIAMFC_FILTER.accept(clip("b", tmp_path, boxes)).tolist() == []  # 40 / 79 > .5
+    assert SIAMFC_FILTER.accept(clip("b", tmp_path, boxes)).tolist() == []  # 40 / 79 > .5
 
 
 def test_nothing_to_draw(tmp_path):

@@ -52,7 +52,7 @@ def test_folder_errors(tmp_path):
     with pytest.raises(ValueError, match="seq: expected a video, or pictures"):
         folder.read(tmp_path)
     pictures(place, 2)
-    with pytest.raises(ValueError, match="seq: 2 frames but 1 annotations"):
+    with pytest.raises(ValueError, match=r"seq/\S+\.txt: 2 frames but 1 annotations"):
         folder.read(tmp_path)
     (place / "groundtruth.txt").write_text("1,2,3,4\n1,2,x,4\n")
     with pytest.raises(ValueError, match=r"groundtruth\.txt, line 2: expected four numbers"):

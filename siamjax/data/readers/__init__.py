@@ -1,1 +1,1 @@
-"""One file per dataset layout; each `read(root)` returns a list of `Track`."""
+"""One file per dataset layout; each `read(root)` returns a sequence of `Track`."""

@@ -27,6 +27,7 @@ from siamjax.data.tracks import (
 
 CANVAS = (480, 360)
 _VIEW = re.compile(r"(.+_o\d+)_(.+)")
+_CATEGORY = re.compile(r"(c\d+)_o\d+_|_(c\d+)$")
 
 
 def read_cutout(path: Path) -> np.ndarray:
@@ -195,8 +196,7 @@ def read(
     if not backgrounds:
         raise ValueError(f"photos: no pictures in {', '.join(map(str, photos))}")
     paths = [path for views in objects.values() for path in views]
-    with ThreadPoolExecutor() as pool:
-        aspects = {p: a for p, a in zip(paths, pool.map(_aspect, paths), strict=True) if a}
+    aspects = {path: width / height for path, (width, height) in _sizes(paths).items()}
     tracks = []
     for number, (name, all_views) in enumerate(objects.items()):
         views = tuple(path for path in all_views if path in aspects)
@@ -217,9 +217,66 @@ def read(
     return tracks
 
 
-def _aspect(path: Path) -> float | None:
+@dataclass(frozen=True)
+class Views:
+    """Cut-outs of one object, as they are: frames that end where the object does, and its masks."""
+
+    paths: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        return str(self.paths[0])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def frame(self, i: int) -> Frame:
+        """Give the colours of view `i`; those of what is transparent mean nothing."""
+        return np.ascontiguousarray(_kept_cutout(self.paths[i])[..., :3])
+
+    def mask(self, i: int) -> Mask:
+        """Give where view `i` is opaque by more than a half."""
+        return _kept_cutout(self.paths[i])[..., 3] > 127
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (self.frame(i) for i in range(len(self)))
+
+
+def views(folders: Sequence[str | Path]) -> list[Track]:
+    """Read cut-outs without any surroundings, for a `Source` that is `bare`.
+
+    Args:
+        folders: of cut-outs; a name that begins `cN_oM_` or ends `_cN` tells the category N.
+
+    Returns:
+        One track for each object, a frame a view; unreadable cut-outs are left out.
+
+    Raises:
+        ValueError: naming the path: a folder missing or without pictures.
+    """
+    objects = _objects([Path(folder) for folder in folders])
+    sizes = _sizes([path for paths in objects.values() for path in paths])
+    tracks = []
+    for name, all_paths in objects.items():
+        paths = tuple(path for path in all_paths if path in sizes)
+        if paths:
+            media = Views(paths)
+            boxes = np.asarray([(0, 0, *sizes[path]) for path in paths], np.float32)
+            named = _CATEGORY.search(paths[0].stem)
+            category = named and (named[1] or named[2])
+            tracks.append(Track(name, media, boxes, category, masks=media))
+    return tracks
+
+
+def _sizes(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+    """Give (width, height) of the cut-outs that can be read."""
+    with ThreadPoolExecutor() as pool:
+        return {p: size for p, size in zip(paths, pool.map(_size, paths), strict=True) if size}
+
+
+def _size(path: Path) -> tuple[int, int] | None:
     try:
         height, width = _kept_cutout(path).shape[:2]
     except DamagedMediaError:
         return None
-    return width / height
+    return width, height

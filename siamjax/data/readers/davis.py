@@ -45,11 +45,11 @@ class LabelMasks:
     """The masks of one object in label maps, one picture a frame.
 
     Attributes:
-        paths: of the label maps.
+        paths: of the label maps, None for a frame without one.
         number: of the object; None for one that is everything but the background.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[Path | None, ...]
     number: int | None = None
 
     def __len__(self) -> int:
@@ -58,6 +58,8 @@ class LabelMasks:
     def mask(self, i: int) -> Mask:
         """Decode label map `i`, which stays decoded for the other objects in it."""
         path = self.paths[i]
+        if path is None:
+            raise IndexError(f"frame {i} has no mask")
         return self.pick(cache.shared.get((path, "labels"), lambda: (labels.read(path),))[0])
 
     def pick(self, found: labels.Labels) -> Mask:

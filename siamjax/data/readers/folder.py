@@ -27,6 +27,11 @@ def _truth_file(folder: Path) -> Path | None:
     return next((folder / name for name in TRUTH_NAMES if (folder / name).is_file()), None)
 
 
+def is_sequence(folder: Path) -> bool:
+    """Tell a sequence folder, by its file of boxes."""
+    return _truth_file(folder) is not None
+
+
 def find_media(folder: Path) -> Media:
     """Find the frames of a sequence folder.
 
@@ -72,7 +77,7 @@ def read_sequence(folder: str | Path) -> Track:
     if path is None:
         raise ValueError(f"{folder}: expected {' or '.join(TRUTH_NAMES)}")
     media, boxes = find_media(folder), truth.read_boxes(path)
-    check_counts(folder, len(media), len(boxes))
+    check_counts(path, len(media), len(boxes))
     return Track(folder.name, media, boxes, masks=find_masks(folder))
 
 
@@ -90,9 +95,9 @@ def read(root: str | Path) -> list[Track]:
     """
     root = Path(root)
     inside = truth.folders(root)
-    if _truth_file(root) is not None:
+    if is_sequence(root):
         return [read_sequence(root)]
-    tracks = [read_sequence(folder) for folder in inside if _truth_file(folder) is not None]
+    tracks = [read_sequence(folder) for folder in inside if is_sequence(folder)]
     if not tracks:
         raise ValueError(f"{root}: no folder with {' or '.join(TRUTH_NAMES)} inside")
     return tracks

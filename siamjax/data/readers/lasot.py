@@ -2,7 +2,8 @@
 
 Boxes are 1-based, and kept where `full_occlusion.txt` or `out_of_view.txt` say that the target is
 not in sight, since toolkits differ in what they make of these frames: the flags become tags. The
-category is the sequence's name up to its number (`dog-7`).
+category is the sequence's name up to its number (`dog-7`). Attributes are read where the evaluation
+toolkit's `att` lies beside the sequences or the categories (`att/SEQ.txt`).
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,11 @@ from siamjax.data.readers import truth
 from siamjax.data.tracks import Track, check_counts
 
 FLAGS = ("full_occlusion", "out_of_view")
+ATTRIBUTES = (
+    *("IV", "POC", "DEF", "MB", "CM", "ROT", "BC"),
+    *("VC", "SV", "FOC", "FM", "OV", "LR", "ARC"),
+)
+"""In the order of the toolkit's files (Fan et al. 2019, table 3, has their meaning)."""
 
 
 def read_sequence(folder: str | Path) -> Track:
@@ -32,6 +38,8 @@ def read_sequence(folder: str | Path) -> Track:
     tags = {
         flag: truth.read_flags(file, len(boxes)) for flag, file in files.items() if file.is_file()
     }
+    described = [folder.parent / "att", folder.parent.parent / "att"]
+    tags |= truth.read_attributes(described, folder.name, ATTRIBUTES, len(boxes))
     return Track(folder.name, media, boxes, folder.name.rpartition("-")[0] or None, tags=tags)
 
 

@@ -1,7 +1,9 @@
 """OTB (Wu, Lim, Yang): `SEQ/img/0001.jpg` ... and `SEQ/groundtruth_rect.txt`, boxes 1-based.
 
 A sequence with two targets has `groundtruth_rect.1.txt` and `.2.txt` and gives two tracks, named
-`SEQ.1` and `SEQ.2`; one of the files may be empty (Human4's first is) and gives none.
+`SEQ.1` and `SEQ.2`; one of the files may be empty (Human4's first is) and gives none. Attributes
+are read where the benchmark's `anno/att` or `att` lies beside the sequences (`SEQ.txt`,
+`SEQ-1.txt`).
 """
 
 from pathlib import Path
@@ -22,6 +24,9 @@ FRAME_RANGES = {
     "diving": (1, 215),
 }
 
+ATTRIBUTES = ("IV", "OPR", "SV", "OCC", "DEF", "MB", "FM", "IPR", "OV", "BC", "LR")
+"""In the order of the benchmark's files (Wu et al. 2015, table 2, has their meaning)."""
+
 
 def _truth_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("groundtruth_rect*.txt"))
@@ -41,6 +46,7 @@ def read_sequence(folder: str | Path) -> list[Track]:
     pictures = list_pictures(place) if place.is_dir() else ()
     if not pictures:
         raise ValueError(f"{place}: expected pictures, found none")
+    described = [folder.parent / "anno" / "att", folder.parent / "att"]
     tracks = []
     for path in files:
         boxes = np.asarray(geometry.from_one_based(truth.read_boxes(path)))
@@ -50,7 +56,9 @@ def read_sequence(folder: str | Path) -> list[Track]:
             used = pictures[first - 1 : last]
         check_counts(path, len(used), len(boxes))
         target = path.stem.removeprefix("groundtruth_rect")
-        tracks.append(Track(folder.name + target, PictureFolder(used), boxes))
+        stem = folder.name + target.replace(".", "-")
+        tags = truth.read_attributes(described, stem, ATTRIBUTES, len(boxes))
+        tracks.append(Track(folder.name + target, PictureFolder(used), boxes, tags=tags))
     return tracks
 
 

@@ -10,7 +10,12 @@ from jaxtyping import Bool, Float32, Int
 from siamjax.data.tracks import PictureFolder, list_pictures
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a text file, with or without a byte order mark.
+
+    Raises:
+        ValueError: naming the file: cannot be read, or is no text.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -27,7 +32,7 @@ def _split(path: Path, text: str) -> list[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    return _split(path, _text(path))
+    return _split(path, read_text(path))
 
 
 def read_rows(path: Path, expected: str, counts: Container[int]) -> list[list[float]]:
@@ -41,7 +46,7 @@ def read_rows(path: Path, expected: str, counts: Container[int]) -> list[list[fl
     Raises:
         ValueError: naming the file and the line: something else, or nothing at all.
     """
-    return parse_rows(path, _text(path), expected, counts)
+    return parse_rows(path, read_text(path), expected, counts)
 
 
 def parse_rows(path: Path, text: str, expected: str, counts: Container[int]) -> list[list[float]]:
@@ -111,6 +116,34 @@ def read_flags(path: Path, frames: int) -> Bool[np.ndarray, " T"]:
             f"{path}: expected {frames} zeros and ones at most, got {len(values)} numbers"
         )
     return np.concatenate([values, np.zeros(frames - len(values))]) > 0
+
+
+def read_attributes(
+    places: Sequence[Path], stem: str, names: Sequence[str], frames: int
+) -> dict[str, Bool[np.ndarray, " T"]]:
+    """Read which attributes a sequence has: a 0 or 1 for each name, in the file `STEM.txt`.
+
+    Args:
+        places: folders to look in; the first with such a file (letters' case left aside) is taken.
+        stem: of the file.
+        names: of the attributes, in the order of the flags.
+        frames: of the sequence; it has an attribute in all of them or in none.
+
+    Returns:
+        By name; nothing where there is no file.
+
+    Raises:
+        ValueError: naming the file: other numbers, or another number of them.
+    """
+    inside = [path for place in places if place.is_dir() for path in sorted(place.glob("*.txt"))]
+    path = next((one for one in inside if one.stem.casefold() == stem.casefold()), None)
+    if path is None:
+        return {}
+    rows = read_rows(path, "zeros and ones", range(1, len(names) + 1))
+    flags = [value for row in rows for value in row]
+    if len(flags) != len(names) or not set(flags) <= {0, 1}:
+        raise ValueError(f"{path}: expected {len(names)} zeros and ones, got {len(flags)} numbers")
+    return {name: np.full(frames, bool(flag)) for name, flag in zip(names, flags, strict=True)}
 
 
 def read_labels(path: Path) -> Int[np.ndarray, " T"]:

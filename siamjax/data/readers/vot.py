@@ -6,7 +6,7 @@ left, top, width, height and run lengths, background first). Coordinates are tak
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -64,19 +64,57 @@ class RunLengths:
         return [float(left + columns[0]), float(top + rows[0]), float(size[0]), float(size[1])]
 
 
+@dataclass(frozen=True, eq=False)
+class AnchoredTrack(Track):
+    """A track with frames that runs start from (VOT 2020 on).
+
+    Attributes:
+        anchors: float64[T], above zero where a forward run starts, below where a backward one does.
+    """
+
+    anchors: np.ndarray = field(default_factory=lambda: np.zeros(0))
+
+
+def run_lengths(mask: Mask) -> list[int]:
+    """Encode a mask as a row of `RunLengths`: its bounds, then runs along rows, background first.
+
+    An empty mask has no width and no height.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return [0, 0, 0, 0, 0]
+    top, left = int(rows[0]), int(columns[0])
+    inner = mask[top : rows[-1] + 1, left : columns[-1] + 1]
+    values = np.concatenate([[False], inner.reshape(-1)])
+    ends = np.flatnonzero(np.diff(values)) + 1
+    lengths = np.diff(np.concatenate([[1], ends, [len(values)]]))
+    return [left, top, inner.shape[1], inner.shape[0], *lengths.tolist()]
+
+
 def _read_masks(path: Path, shape: tuple[int, int]) -> RunLengths:
     rows = []
     for number, line in enumerate(truth.listed(path), 1):
         try:
-            row = [int(word) for word in line.removeprefix("m").split(",")]
-        except ValueError:
-            row = []
-        if not line.startswith("m") or len(row) < 4 or min(row[2:]) < 0:
-            raise ValueError(
-                f"{path}, line {number}: expected m and run lengths, got {line[:60]!r}"
-            )
-        rows.append(row)
+            rows.append(parse_mask(line))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
     return RunLengths(rows, shape)
+
+
+def parse_mask(line: str) -> list[int]:
+    """Read a text `m` and run lengths as a row of `RunLengths`.
+
+    Raises:
+        ValueError: it is something else, or has more pixels than its bounds.
+    """
+    try:
+        row = [int(word) for word in line.removeprefix("m").split(",")]
+    except ValueError:
+        row = []
+    fits = len(row) >= 4 and min(row[2:]) >= 0 and sum(row[4:]) <= row[2] * row[3]
+    if not line.startswith("m") or not fits:
+        raise ValueError(f"expected m and run lengths, got {line[:60]!r}")
+    return row
 
 
 def read_sequence(folder: str | Path) -> Track:
@@ -100,7 +138,16 @@ def read_sequence(folder: str | Path) -> Track:
     check_counts(path, len(media), len(boxes))
     files = sorted([*folder.glob("*.tag"), *folder.glob("*.label")])
     tags = {file.stem: truth.read_flags(file, len(boxes)) for file in files}
-    return Track(folder.name, media, boxes, masks=masks, regions=regions, tags=tags)
+    parts = {"masks": masks, "regions": regions, "tags": tags}
+    anchors = read_anchors(folder)
+    if anchors is None:
+        return Track(folder.name, media, boxes, **parts)
+    if len(anchors) != len(boxes) or not anchors.any():
+        raise ValueError(
+            f"{folder / 'anchor.value'}: expected {len(boxes)} numbers, not all of them 0, got"
+            f" {len(anchors)}"
+        )
+    return AnchoredTrack(folder.name, media, boxes, **parts, anchors=anchors)
 
 
 def read_anchors(folder: str | Path) -> Float64[np.ndarray, " T"] | None:
