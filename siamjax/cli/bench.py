@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -18,6 +19,7 @@ _OTHER = {
     "xcorr": ("torch",),
     "crop": ("opencv",),
     "track": ("torch", "opencv"),
+    "train": ("torch",),
     "distances": ("numpy",),
 }
 _MODELS = {
@@ -30,25 +32,40 @@ _MODELS = {
 class Command:
     """Measure one part: medians of repeated, interleaved runs, after warming up."""
 
-    part: tyro.conf.Positional[Literal["xcorr", "crop", "step", "targets", "track", "distances"]]
+    part: tyro.conf.Positional[
+        Literal["xcorr", "crop", "step", "targets", "track", "train", "distances", "input"]
+    ]
     """xcorr: cross-correlations; crop: windows of frames; step: a tracker's compiled step for many
     targets; targets: the same for several trackers; track: whole trackers from frames to boxes;
-    distances: all pairs of 20,000 embeddings in blocks, with the memory that takes."""
+    train: steps of training; distances: all pairs of 20,000 embeddings in blocks, with the memory
+    that takes; input: a recipe's batches by stage, and whether its training steps wait for them."""
     against: Literal["torch", "opencv", "numpy"] | None = None
-    """Measure the same in PyTorch (xcorr, track), OpenCV (crop, track) or NumPy (distances), after
-    checking its numbers."""
+    """Measure the same in PyTorch (xcorr, track, train), OpenCV (crop, track) or NumPy (distances),
+    after checking its numbers."""
     case: tuple[str, ...] = ()
-    """For track: the trackers, those that have such another side if none is named."""
+    """For track and train: the trackers, those that have such another side if none is named."""
     model: tuple[str, ...] = ()
     """For step and targets: trackers' names, bundled weights or weights files. For track with one
     case: the file of its weights, in place of random ones."""
     batch: tuple[int, ...] = ()
-    """Batch sizes (xcorr), scales (crop), numbers of targets (step, targets) or rows of a block
-    (distances); the usual ones if none."""
+    """Batch sizes (xcorr, train), scales (crop), numbers of targets (step, targets) or rows of a
+    block (distances); the usual ones if none."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """For step and targets: of the network's arithmetic, where the tracker has the choice."""
+    recipe: str = "siamfc_lite"
+    """For input: name in experiments/, or path of a .py file that defines RECIPE."""
+    data: Path | None = None
+    """For input: folder of the data, in place of the recipe's own."""
+    packed: Path | None = None
+    """For input: folder of `siamjax pack`, to read the sources from."""
+    threads: int | None = None
+    """For input: threads that make batches; those of the recipe by default."""
+    seconds: float = 5.0
+    """For input: how long each rate is measured, after running as long."""
+    steps: bool = True
+    """For input: also time training steps, by themselves and on these batches."""
     repeats: int = 20
-    """Runs of each side."""
+    """Runs of each side; pairs timed by stage for input."""
     json: bool = False
     """Print one JSON object on the last line of standard output."""
 
@@ -69,6 +86,8 @@ class Command:
         if any(n < 1 for n in self.batch):
             raise ValueError(f"batch: expected numbers of at least 1, got {self.batch}")
         console = Console(stderr=self.json, highlight=False)
+        if self.part == "input":
+            return self._input(console)
         table = Table(title=f"{self.part} on {timing.device()}")
         for name in ("case", "batch", "pass", "ms (quartiles)", f"{self.against or 'other'} ms"):
             table.add_column(name)
@@ -91,8 +110,40 @@ class Command:
             "rows": [row.summary() for row in rows],
         }
 
+    def _input(self, console: Console) -> dict[str, Any]:
+        """Measure a recipe's input."""
+        from siamjax.bench import input as inputs
+        from siamjax.train import recipe as recipes
+
+        recipe = recipes.load(self.recipe)
+        if not isinstance(recipe, recipes.Recipe):
+            raise ValueError(f"bench input: {self.recipe} does not train on pairs of crops")
+        given: dict[str, Any] = {n: getattr(self, n) for n in ("data", "packed", "threads")}
+        recipe = dataclasses.replace(recipe, **{k: v for k, v in given.items() if v is not None})
+        threads = timing.threads() if recipe.threads is None else recipe.threads
+        rows = list(inputs.stages(recipe.read_sources(), recipe.pairs, self.repeats))
+        rows += inputs.pipeline(recipe, self.seconds)
+        rows += inputs.steps(recipe, self.seconds) if self.steps else ()
+        table = Table(title=f"{recipe.name}, {threads} threads, steps on {timing.device()}")
+        for name in ("case", "ms a pair", "pairs/s"):
+            table.add_column(name)
+        for row in rows:
+            table.add_row(row.case, f"{row.ms:.3f}", f"{1e3 / row.ms:,.0f}")
+        console.print(table)
+        waits = inputs.waits(rows)
+        if waits is not None:
+            console.print(f"the device waits for its input {waits:.0%} of the time")
+        return {
+            "bench": self.part,
+            "device": timing.device(),
+            "recipe": recipe.name,
+            "threads": threads,
+            "waits": waits,
+            "rows": [row.summary() for row in rows],
+        }
+
     def _rows(self) -> Iterator[timing.Row]:
-        from siamjax.bench import crop, distances, xcorr
+        from siamjax.bench import crop, distances, train, xcorr
 
         compared = self.against is not None
         if self.part == "xcorr":
@@ -103,6 +154,8 @@ class Command:
             return distances.rows(compared, self.batch or distances.BLOCKS, self.repeats)
         if self.part == "track":
             return self._track()
+        if self.part == "train":
+            return train.rows(self.case, compared, self.batch or train.BATCHES, self.repeats)
         return self._targets()
 
     def _track(self) -> Iterator[timing.Row]:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Generic, TypeVar
 import tyro
 
 from siamjax.train import recipe as recipes
-from siamjax.train.recipe import Training
+from siamjax.train.parallel import Mode
+from siamjax.train.training import Training
 
 USAGE = """usage: siamjax train RECIPE [--out DIR] [--FIELD VALUE ...]
 
@@ -32,15 +33,26 @@ class Command(Generic[Kind]):
     """folder of this training; runs/NAME by default"""
     devices: int | None = None
     """local devices over which batches are split; all by default"""
+    parallel: Mode = "jit"
+    """how the step runs on several devices: jit with sharded arrays, shard_map, or pmap"""
+    coordinator: str | None = None
+    """HOST:PORT of process 0 of a training on several hosts, with --processes and --process;
+    "auto" where the cluster tells (TPU pods, Slurm, Open MPI)"""
+    processes: int | None = None
+    """processes of the training, one a host; each runs this command"""
+    process: int | None = None
+    """number of this one, from 0; process 0 writes the folder of the training"""
     json: bool = False
     """print the summary as one JSON object on the last line of standard output"""
 
     def run(self) -> dict[str, Any]:
         """Train, and return the summary."""
+        from siamjax.train import hosts
         from siamjax.train.loop import train
 
+        hosts.join(self.coordinator, self.processes, self.process)
         out = Path("runs") / self.recipe.name if self.out is None else self.out
-        return train(self.recipe, out, devices=self.devices)
+        return train(self.recipe, out, devices=self.devices, parallel=self.parallel)
 
 
 def parse(args: Sequence[str]) -> Command:

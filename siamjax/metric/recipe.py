@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from siamjax.metric.augment import Distort, distort_batch
 from siamjax.metric.model import Towers
 from siamjax.metric.sampling import Batches, ByClass, Captions, Twins
-from siamjax.train.recipe import Augmentation, Training
 from siamjax.train.step import Batch
+from siamjax.train.training import Augmentation, Training
 from siamjax.typing import Variables
 
 Read = Callable[[Path | None], Any]
@@ -40,9 +40,10 @@ class MetricRecipe(Training):
         """Give the model."""
         return self.model
 
-    def batches(self) -> Batches:
+    def batches(self, shard: tuple[int, int] = (0, 1)) -> Batches:
         """Read the examples and begin to draw."""
-        return Batches(self.sampling, self.examples(self.data), self.batch_size, self.seed)
+        examples = self.examples(self.data)
+        return Batches(self.sampling, examples, self.batch_size, self.seed, shard)
 
     def augmentation(self) -> Augmentation:
         """Give the function that changes the pictures of a batch."""

@@ -120,14 +120,25 @@ class Batches:
         data: what to draw from.
         size: samples in a batch.
         seed: of the run.
+        shard: (i, n), this host's number and the number of hosts: it gets the i-th of n equal parts
+            of every batch.
     """
 
-    def __init__(self, sampling: Sampling, data: Any, size: int, seed: int):
+    def __init__(
+        self,
+        sampling: Sampling,
+        data: Any,
+        size: int,
+        seed: int,
+        shard: tuple[int, int] = (0, 1),
+    ):
         self.damaged: dict[str, int] = {}
         self._sampling = sampling
         self._data = data
         self._size = size
         self._seed = seed
+        host, hosts = shard
+        self._rows = slice(host * size // hosts, (host + 1) * size // hosts)
         self._next = 0
 
     def __iter__(self) -> "Batches":
@@ -137,7 +148,8 @@ class Batches:
         first = self._next
         batch = self._sampling.draw(self._data, self._seed, first, self._size)
         self._next += self._size
-        return batch | {"index": np.arange(first, self._next).astype(np.uint32)}
+        batch |= {"index": np.arange(first, self._next).astype(np.uint32)}
+        return {name: value[self._rows] for name, value in batch.items()}
 
     def get_state(self) -> dict[str, Any]:
         """Give what `set_state` needs to continue with the next batch; JSON holds it."""

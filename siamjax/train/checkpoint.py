@@ -3,7 +3,8 @@
 One folder per step, written by orbax under a temporary name and renamed. `FOLDER/N.sha256.json`
 lists the SHA-256 of every file of step N and is written last: a step without it, or with a file
 that differs, is not used (orbax itself restores flipped bytes without a word). Arrays are stored
-under their paths in nested dicts, so a part of a checkpoint, as a backbone, can be read alone.
+under their paths in nested dicts, so a part of a checkpoint, as a backbone, can be read alone. Of
+several hosts the first writes and reads, and the others hear from it: no folder need be shared.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from siamjax.train import hosts
 from siamjax.train.freeze import path_name
 
 _STATE, _META = "state", "meta"
@@ -52,7 +54,8 @@ class Checkpoints:
         if keep < 2:
             raise ValueError(f"keep must be at least 2 checkpoints, got {keep}")
         self.folder = Path(folder).absolute()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if hosts.is_first():
+            self.folder.mkdir(parents=True, exist_ok=True)
         self.keep = keep
         self._open: Any = None
 
@@ -71,11 +74,14 @@ class Checkpoints:
 
         Args:
             step: its number; a checkpoint of the same step is replaced.
-            state: pytree of arrays.
+            state: pytree of arrays, on every device of every host.
             meta: anything JSON can hold (iterator state, settings).
         """
+        if not hosts.is_first():
+            return
         import orbax.checkpoint as ocp
 
+        state = jax.tree.map(np.asarray, state)
         self._forget(step)
         with _quiet():
             manager = self._manager()
@@ -110,6 +116,23 @@ class Checkpoints:
         Raises:
             ValueError: a sound checkpoint holds other arrays than `like`: it is another training's.
         """
+        found: Restored | None = None
+
+        def read() -> tuple[int, dict[str, Any]] | None:
+            nonlocal found
+            found = self._newest(like, report)
+            return None if found is None else (found.step, found.meta)
+
+        known = hosts.from_first(read)
+        if known is None:
+            return None
+        if found is None:  # not the first host
+            state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
+        else:
+            state = found.state
+        return Restored(known[0], hosts.arrays_from_first(state), known[1])
+
+    def _newest(self, like: Any, report: Callable[[str], None]) -> Restored | None:
         for step in reversed(self.steps()):
             try:
                 return self._read(step, like)
@@ -130,7 +153,10 @@ class Checkpoints:
 
         if self._open is None:
             options = ocp.CheckpointManagerOptions(
-                max_to_keep=self.keep, cleanup_tmp_directories=True
+                max_to_keep=self.keep,
+                cleanup_tmp_directories=True,
+                create=False,
+                multiprocessing_options=_alone(),
             )
             self._open = ocp.CheckpointManager(self.folder, options=options)
         return self._open
@@ -163,7 +189,8 @@ class Checkpoints:
             raise DamagedError(f"{names[0]} differs from its SHA-256 manifest")
         with _quiet():
             try:
-                with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+                handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=_alone())
+                with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as reader:
                     tree = reader.metadata(folder / _STATE).item_metadata.tree
                     as_numpy = jax.tree.map(
                         lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree
@@ -171,11 +198,21 @@ class Checkpoints:
                     tree = reader.restore(
                         folder / _STATE, args=ocp.args.PyTreeRestore(restore_args=as_numpy)
                     )
-                with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as reader:
+                handler = ocp.JsonCheckpointHandler(multiprocessing_options=_alone())
+                with ocp.Checkpointer(handler, multiprocessing_options=_alone()) as reader:
                     meta = reader.restore(folder / _META, args=ocp.args.JsonRestore())
             except Exception as error:  # orbax raises bare Exception for unreadable arrays
                 raise DamagedError(f"it cannot be read ({str(error).splitlines()[0]})") from error
         return Restored(step, _fill(like, tree, folder), meta)
+
+
+def _alone() -> Any:
+    """Give orbax's options by which one host of several does not wait for the others."""
+    import orbax.checkpoint as ocp
+
+    if hosts.count() == 1:
+        return ocp.options.MultiprocessingOptions()
+    return ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
 
 
 def _nest(tree: Any) -> dict[str, Any]:

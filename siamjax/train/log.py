@@ -1,7 +1,8 @@
 """The record of a training: metrics.jsonl always, TensorBoard where tensorboardX is installed.
 
 A line is the mean over the steps since the line before. The sums of an unfinished line travel in
-the checkpoint, so that a resumed training writes the lines of an uninterrupted one.
+the checkpoint, so that a resumed training writes the lines of an uninterrupted one. Validations are
+lines of their own.
 """
 
 import importlib.util
@@ -13,7 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+
+from siamjax import draw
+
 FILE = "metrics.jsonl"
+PICTURES = "pictures"
 
 
 class Window:
@@ -57,19 +64,20 @@ class Window:
 
 
 class Log:
-    """Writes lines; a context manager.
+    """Writes lines and pictures; a context manager.
 
     Args:
-        folder: of the training.
+        folder: of the training; None writes nothing, as hosts do that are not the first.
         step: the step that the training continues from; later lines are removed.
     """
 
-    def __init__(self, folder: Path, step: int):
-        self._path = folder / FILE
-        truncate(self._path, step)
-        self._stream = self._path.open("a", buffering=1)
-        self._board = None
-        if importlib.util.find_spec("tensorboardX") is not None:
+    def __init__(self, folder: Path | None, step: int):
+        self._folder = folder
+        self._stream, self._board = None, None
+        if folder is not None:
+            truncate(folder / FILE, step)
+            self._stream = (folder / FILE).open("a", buffering=1)
+        if folder is not None and importlib.util.find_spec("tensorboardX") is not None:
             from tensorboardX import SummaryWriter
 
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
@@ -80,7 +88,8 @@ class Log:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._stream.close()
+        if self._stream is not None:
+            self._stream.close()
         if self._board is not None:
             self._board.close()
 
@@ -97,13 +106,30 @@ class Log:
         elapsed = time.monotonic() - self._since
         rate = self._samples / elapsed if elapsed > 0 else 0.0
         self.start_clock()
-        full = {"step": step, **line, "samples_per_second": round(rate, 2)}
-        self._stream.write(json.dumps(full) + "\n")
+        return self.note(step, {**line, "samples_per_second": round(rate, 2)})
+
+    def note(self, step: int, line: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a line as it is, and give it."""
+        full = {"step": step, **line}
+        if self._stream is not None:
+            self._stream.write(json.dumps(full) + "\n")
         if self._board is not None:
             for name, value in full.items():
                 if name != "step" and value is not None:
                     self._board.add_scalar(name, value, step)
         return full
+
+    def picture(self, step: int, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Keep a picture as `pictures/STEP.png`; for TensorBoard too, where Pillow is installed."""
+        if self._folder is None:
+            return
+        data, path = draw.png(picture), self._folder / PICTURES / f"{step:07d}.png"
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+        if self._board is not None and importlib.util.find_spec("PIL") is not None:
+            self._board.add_image(PICTURES, picture, step, dataformats="HWC")
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -1,10 +1,11 @@
 """What the published trainings of PySOT's region trackers share; a recipe says where it differs.
 
 Source: PySOT `tools/train.py`, `core/config.py` and its experiments (REFERENCE 1.8). Differences
-here: GOT-10k and COCO in place of ImageNet VID, YouTube-BB, COCO and ImageNet DET, half of the
-pairs each; search frames within 100 accepted frames, as VID's there; losses are means over the
-whole batch instead of one for each GPU; the momentum of everything else is kept when the backbone
-is unfrozen; the classification loss counts a lone positive; crops have no whole-pixel windows.
+here: where PySOT's crops of ImageNet VID, YouTube-BB, COCO and ImageNet DET are not at hand,
+GOT-10k and COCO are drawn, half of the pairs each, with search frames within 100 accepted frames,
+as VID's there; with them, tracks take turns where there videos do; losses are means over the whole
+batch instead of one for each GPU; the momentum of everything else is kept when the backbone is
+unfrozen; the classification loss counts a lone positive; crops have no whole-pixel windows.
 """
 
 from pathlib import Path
@@ -12,24 +13,47 @@ from typing import Any
 
 from siamjax import weights
 from siamjax.data.augment import Augment
-from siamjax.data.pairs import PairConfig, Source
-from siamjax.data.readers import coco, got10k
+from siamjax.data.pairs import PairConfig
+from siamjax.data.readers import coco, crop511, got10k
+from siamjax.data.sources import Filter, Source
 from siamjax.track.siamrpn import SiamRPN
 from siamjax.train import pretrained
 from siamjax.train.freeze import Unfreeze
 from siamjax.train.optimizer import Optimizer
-from siamjax.train.recipe import Initial, Recipe
+from siamjax.train.recipe import Recipe
 from siamjax.train.schedule import WarmupLog
+from siamjax.train.training import Initial
 from siamjax.typing import Variables
 from siamjax.weights import pysot
 
 PAIRS = 600_000
 """Pairs of one epoch."""
 UNFREEZE_EPOCH = 10
+CROPS = (
+    ("vid", "train.json", 100, 100_000),
+    ("yt_bb", "train.json", 3, None),
+    ("coco", "train2017.json", 1, None),
+    ("det", "train.json", 1, None),
+)
+"""PySOT's data: folder, json, frame range, pairs in a round of all (None: as many as videos)."""
 
 
 def sources(data: Path) -> list[Source]:
-    """Read `GOT-10k/train` and `coco/annotations`, `coco/train2017` below `data`."""
+    """Read PySOT's crops (`vid/crop511` and `vid/train.json`, ...) below `data`, those there are.
+
+    Without any, `GOT-10k/train` and `coco/annotations`, `coco/train2017`.
+    """
+    found = []
+    for name, annotations, frame_range, count in CROPS:
+        crops = data / name / "crop511"
+        if crops.is_dir():
+            tracks = crop511.read(data / name / annotations, crops)
+            count = tracks.clips if count is None else count
+            found.append(
+                Source(tracks, 1.0, frame_range, name, Filter(min_side=0.0), per_epoch=count)
+            )
+    if found:
+        return found
     stills = data / "coco" / "annotations" / "instances_train2017.json"
     return [
         Source(got10k.read(data / "GOT-10k", split="train"), 0.5, 100, "GOT-10k"),
@@ -63,6 +87,7 @@ def recipe(
     layers: tuple[str, ...],
     lr_multiplier: float = 0.1,
     negative: float = 0.2,
+    kin: float = 0.0,
     gray: float = 0.0,
     blur: float = 0.0,
     masks: bool = False,
@@ -79,6 +104,7 @@ def recipe(
         layers: stages of the backbone trained from epoch 10 on.
         lr_multiplier: on the learning rate of these.
         negative: share of pairs that show two objects.
+        kin: share of these that show two of one category.
         gray: share of pairs without colours.
         blur: share of blurred searches.
         masks: pairs have masks, where the data do.
@@ -96,7 +122,7 @@ def recipe(
         steps=schedule.epochs * epoch,
         batch_size=whole,
         search_size=search_size,
-        pairs=PairConfig(template_size=147, search_size=431, negative=negative, masks=masks),
+        pairs=PairConfig(147, 431, negative=negative, kin=kin, masks=masks),
         template_augment=Augment(shift=4.0, scale=0.05, **common),
         search_augment=Augment(shift=64.0, scale=0.18, blur=blur, **common),
         optimizer=Optimizer(
@@ -111,5 +137,5 @@ def recipe(
         ),
         unfreeze=(Unfreeze(UNFREEZE_EPOCH * epoch, layers, lr_multiplier),),
         checkpoint_every=epoch,
-        source=f"GOT-10k and COCO, by the recipe of PySOT ({name}); ImageNet backbone",
+        source=f"PySOT's crops, or GOT-10k and COCO, by its recipe ({name}); ImageNet backbone",
     )

@@ -1,116 +1,32 @@
 """Recipes: everything a training is, in one frozen record.
 
 A recipe is a Python file that defines `RECIPE`; the project's own are in `experiments/` of the
-checkout. Every field but the functions is an option of `siamjax train`. `Training` is what all
-recipes have in common and what the loop knows; `Recipe` trains trackers.
+checkout. Every field but the functions is an option of `siamjax train`. `Recipe` trains trackers.
 """
 
-import abc
 import dataclasses
 import difflib
 import functools
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
+from typing import Any
 
 import siamjax
-from siamjax.data import pipeline
+from siamjax.data import cache, packed, pipeline
 from siamjax.data.augment import Augment, augment_batch
+from siamjax.data.compose import Compose, compose_batch
+from siamjax.data.layers import LayerConfig, Stock
 from siamjax.data.pairs import PairConfig, Source
-from siamjax.train import freeze
-from siamjax.train.optimizer import Optimizer
-from siamjax.train.step import Batch, Trainable
-from siamjax.typing import Variables
+from siamjax.data.tracks import Media, Track
+from siamjax.train import pictures, validation
+from siamjax.train.teacher import load_teacher, teach
+from siamjax.train.training import Augmentation, Paint, Training, Validate
 
 Sources = Callable[[Path], Sequence[Source]]
-Initial = Callable[[Variables, Path | None], Variables]
-Augmentation = Callable[[Any, Batch], Batch]
-
-
-@runtime_checkable
-class Batches(Protocol):
-    """An endless iterator of host batches that can be saved and continued."""
-
-    @property
-    def damaged(self) -> Mapping[str, int]: ...
-
-    def __next__(self) -> dict[str, np.ndarray]: ...
-
-    def get_state(self) -> dict[str, Any]: ...
-
-    def set_state(self, state: dict[str, Any]) -> None: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training(abc.ABC):
-    """What every training has.
-
-    A kind of recipe adds what is trained, its batches and their augmentation.
-    """
-
-    name: str
-    """what logs and weights call it"""
-    steps: int
-    """batches to train on"""
-    batch_size: int = 32
-    """samples in a batch, over all devices"""
-    seed: int = 0
-    """decides initial weights, samples and augmentation"""
-    optimizer: Optimizer = field(default_factory=Optimizer)
-    """optimiser, learning rate, what is frozen"""
-    unfreeze: tuple[freeze.Unfreeze, ...] = ()
-    """if any: the backbone is frozen, BatchNorm included, but for the layers that these name, each
-    from its step on"""
-    ema: float = 0.0
-    """decay of a running average of the parameters, which is then what is exported; 0 for none"""
-    initial: Initial | None = None
-    """changes the fresh variables, given the path `backbone`; None leaves them"""
-    backbone: Path | None = None
-    """file of pretrained weights for `initial`, as an ImageNet .pth"""
-    checkpoint_every: int = 1000
-    """steps between checkpoints"""
-    keep: int = 3
-    """checkpoints kept"""
-    log_every: int = 50
-    """steps between lines of the log, each the mean over them"""
-    licence: str = "MIT"
-    """licence of the weights that result"""
-    source: str = ""
-    """what the weights were trained on and started from, for their header"""
-
-    def __post_init__(self):
-        for name in ("steps", "batch_size", "checkpoint_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        freeze.phases(self.unfreeze)
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must lie in [0, 1), got {self.ema}")
-        if self.keep < 2:
-            raise ValueError(f"keep must be at least 2 checkpoints, got {self.keep}")
-
-    @abc.abstractmethod
-    def subject(self) -> Any:
-        """Give what is trained, as the weights file will describe it."""
-
-    def trainee(self) -> Trainable:
-        """Give what is trained, as it is set during training."""
-        return self.subject()
-
-    @abc.abstractmethod
-    def batches(self) -> Batches:
-        """Read the data and begin the iterator of batches; `index` uint32[B] is in each."""
-
-    @abc.abstractmethod
-    def augmentation(self) -> Augmentation:
-        """Give `(key, batch) -> batch`, which runs on the device inside the compiled step."""
+Photos = Callable[[Path], Sequence[Media]]
+Clips = Callable[[Path], Sequence[Track]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +39,8 @@ class Recipe(Training):
     """gives the sources of pairs from the folder `data`"""
     data: Path
     """folder of the training data"""
+    packed: Path | None = None
+    """folder of `siamjax pack`, from which the sources are read in place of `data`"""
     search_size: int | None = None
     """side of the search crops in training, pixels, where it is not the tracker's own"""
     pairs: PairConfig = field(default_factory=PairConfig)
@@ -131,8 +49,29 @@ class Recipe(Training):
     """augmentation of the templates"""
     search_augment: Augment = field(default_factory=Augment)
     """augmentation of the searches"""
+    compose: Compose | None = None
+    """how targets are pasted before photos and among other objects; None for not at all"""
+    layers: LayerConfig = field(default_factory=LayerConfig)
+    """number and sizes of what the host cuts to be pasted"""
+    photos: Photos | None = None
+    """gives the photos to paste before from the folder `data`"""
     threads: int | None = None
     """threads that prepare batches; one for each core by default"""
+    memory: float = 4.0
+    """GiB of memory for decoded pictures and clips, and for crops where `pairs.keep` asks"""
+    teacher: Path | None = None
+    """weights of a tracker whose answers to every pair are learnt besides the labels"""
+    clips: Clips | None = None
+    """gives annotated clips to validate on from the folder `data`"""
+    clip_frames: int = 100
+    """frames of each that are tracked in a validation"""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.compose is not None and (self.photos is None or not self.pairs.masks):
+            raise ValueError("compose needs photos, and pairs.masks")
+        if not 0 <= self.memory < float("inf"):
+            raise ValueError(f"memory must be at least 0 GiB, got {self.memory}")
 
     def subject(self) -> Any:
         """Give the tracker."""
@@ -141,29 +80,57 @@ class Recipe(Training):
     def trainee(self) -> Any:
         """Give the tracker with the search size of the training."""
         if self.search_size is None:
-            return self.tracker
-        return dataclasses.replace(self.tracker, instance=self.search_size)
+            return self.subject()
+        return dataclasses.replace(self.subject(), instance=self.search_size)
 
-    def batches(self) -> pipeline.Batches:
+    def read_sources(self) -> Sequence[Source]:
+        """Read the sources, from their pack where there is one."""
+        return self.sources(self.data) if self.packed is None else packed.read(self.packed)
+
+    def batches(self, shard: tuple[int, int] = (0, 1)) -> pipeline.Batches:
         """Read the sources and begin to draw pairs."""
+        cache.shared.resize(int(self.memory * 2**30))
+        sources, stock = self.read_sources(), None
+        if self.compose is not None and self.photos is not None:
+            stock = Stock(sources, self.photos(self.data), self.layers, self.pairs)
         return pipeline.batches(
-            self.sources(self.data),
+            sources,
             self.pairs,
             batch_size=self.batch_size,
             seed=self.seed,
             threads=self.threads,
+            stock=stock,
+            shard=shard,
         )
 
     def augmentation(self) -> Augmentation:
         """Give the function that makes network inputs of the host's crops."""
         tracker = self.trainee()
-        return functools.partial(
+        augment = functools.partial(
             augment_batch,
             template_config=self.template_augment,
             search_config=self.search_augment,
             template_size=tracker.template_crop,
             search_size=tracker.instance,
         )
+        if self.teacher is not None:
+            augment = teach(augment, tracker, *load_teacher(self.teacher))
+        config = self.compose
+        if config is None:
+            return augment
+        return lambda key, batch: augment(key, compose_batch(key, batch, config))
+
+    def validation(self, shard: tuple[int, int] = (0, 1)) -> Validate | None:
+        """Read the clips; gives the function that measures success on them."""
+        if self.clips is None:
+            return None
+        host, hosts = shard
+        chosen = validation.prepare(self.clips(self.data), self.clip_frames)[host::hosts]
+        return functools.partial(validation.success, self.subject(), chosen)
+
+    def painter(self) -> Paint:
+        """Give the function that draws pairs, their boxes and labels, and the responses."""
+        return pictures.Painter(self.trainee(), self.augmentation())
 
 
 def experiments() -> Path:

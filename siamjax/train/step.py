@@ -76,6 +76,7 @@ def make_step(
     *,
     ema_decay: float = 0.0,
     frozen: Sequence[str] = (),
+    accumulate: int = 1,
 ) -> Step:
     """Build `step(state, batch, key) -> (state, metrics)`.
 
@@ -87,6 +88,9 @@ def make_step(
         axis_name: axis of `shard_map` or `pmap` over which the batch is split.
         ema_decay: decay of the running average in `state.ema`.
         frozen: patterns of parameter paths that are not trained (`siamjax.train.freeze`).
+        accumulate: parts of a batch that go through the network one after another, for the memory
+            of one. Loss and gradient are the means of the parts' own, BatchNorm follows each in
+            turn: pair i is of part `i % accumulate`, on any number of devices.
 
     Returns:
         The step. `key` is the same at every step. Metrics, float32[]: loss, grad_norm (before
@@ -104,13 +108,24 @@ def make_step(
             # Without this, shard_map sums the gradient over devices before the mean below.
             params = jax.lax.pcast(params, axis_name, to="varying")
 
-        def objective(params):
-            return tracker.loss(
-                freeze.stop(params, frozen), state.stats, batch, key, train=True, **named
-            )
+        def part(stats: Params, batch: Batch, key: Any) -> tuple[Any, Params]:
+            """Give loss, gradient and metrics of a part of the batch, and the new statistics."""
 
-        (loss, (stats, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(params)
-        metrics = {name: jnp.asarray(value, jnp.float32) for name, value in metrics.items()}
+            def objective(params):
+                return tracker.loss(
+                    freeze.stop(params, frozen), stats, batch, key, train=True, **named
+                )
+
+            (loss, (stats, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(params)
+            metrics = {name: jnp.asarray(value, jnp.float32) for name, value in metrics.items()}
+            return (loss, grads, metrics), stats
+
+        if accumulate == 1:
+            (loss, grads, metrics), stats = part(state.stats, batch, key)
+        else:
+            (loss, grads, metrics), stats = _in_parts(
+                part, state.stats, batch, key, accumulate, axis_name
+            )
         if axis_name is not None:
             loss, grads, metrics = jax.lax.pmean((loss, grads, metrics), axis_name)
             stats = _agree(stats, axis_name)
@@ -131,6 +146,44 @@ def make_step(
         return kept._replace(step=state.step + 1), metrics
 
     return step
+
+
+def _in_parts(
+    part: Callable[..., tuple[Any, Params]],
+    stats: Params,
+    batch: Batch,
+    key: Any,
+    count: int,
+    axis_name: str | None,
+) -> tuple[Any, Params]:
+    """Run the parts of a batch one after another; the mean of their results, the last statistics.
+
+    Rows i, i + count, ... are a part, so that a batch that is split over devices stays where it is.
+    """
+
+    def rows(value: Any) -> Array:
+        value = jnp.asarray(value)
+        return value.reshape(-1, count, *value.shape[1:]).swapaxes(0, 1)
+
+    def vary(leaf: Array) -> Array:
+        """Let the loop carry on every device what differs between them."""
+        if axis_name is None:
+            return leaf
+        return leaf + jax.lax.pcast(jnp.zeros((), leaf.dtype), axis_name, to="varying")
+
+    parts = {name: rows(value) for name, value in batch.items()}
+    keys = jax.random.split(key, count)
+    first = {name: value[0] for name, value in parts.items()}
+    shapes = jax.eval_shape(part, stats, first, keys[0])[0]
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def add(carry, inputs):
+        sums, stats = carry
+        one, stats = part(stats, *inputs)
+        return jax.tree.map(vary, (jax.tree.map(jnp.add, sums, one), stats)), None
+
+    (sums, stats), _ = jax.lax.scan(add, jax.tree.map(vary, (zeros, stats)), (parts, keys))
+    return jax.tree.map(lambda total: total / count, sums), stats
 
 
 def _agree(stats: Params, axis_name: str) -> Params:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from siamjax.train.recipe import Training
+from siamjax.train.training import Training
 
 
 @contextmanager

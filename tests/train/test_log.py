@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 from siamjax.train import log
 from siamjax.train.log import Log, Window
 
@@ -47,3 +49,14 @@ def test_lines_after_the_resumed_step_go(tmp_path):
         two.write(6, {"loss": 9.0})
     assert [(line["step"], line["loss"]) for line in log.read(path)] == [(2, 1), (4, 2), (6, 9)]
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_host_that_is_not_the_first_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with log.Log(None, 0) as silent:
+        silent.start_clock()
+        silent.count(4)
+        line = silent.write(1, {"loss": 0.5})
+        silent.picture(1, np.zeros((2, 2, 3), np.uint8))
+    assert (line["step"], line["loss"]) == (1, 0.5)
+    assert not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ import tiny
 from rich.console import Console
 
 from siamjax import weights
+from siamjax.data.tracks import read_picture
 from siamjax.track.siamrpn import SiamRPN
 from siamjax.train import log
 from siamjax.train.freeze import Unfreeze
@@ -20,10 +21,27 @@ from siamjax.train.recipe import Recipe, load
 from siamjax.train.schedule import Constant
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Judged(Recipe):
+    """A recipe whose validation gives what is written down, and whose pictures are grey."""
+
+    scores: tuple[float, ...] = (0.5, 0.75, 0.625)
+
+    def validation(self, shard=(0, 1)):
+        left = list(self.scores)
+        return lambda variables: {"one": left.pop(0), "two": 0.25}
+
+    def painter(self):
+        return lambda variables, batch, key: np.full((2, 3, 3), len(batch["index"]), np.uint8)
+
+
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> Recipe:
     path = tiny.write(tmp_path_factory.mktemp("recipe"))
-    return dataclasses.replace(load(str(path)), steps=6, checkpoint_every=2, log_every=3)
+    read = load(str(path))
+    fields = {field.name: getattr(read, field.name) for field in dataclasses.fields(read)}
+    changes = {"steps": 6, "checkpoint_every": 2, "log_every": 3}
+    return Judged(**fields | changes | {"validate_every": 2, "pictures_every": 4})
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +55,11 @@ def arrays(out):
     return weights.read(out / "weights.npz")[1]
 
 
-def lines(out):
-    found = log.read(out / log.FILE)
-    return [{k: v for k, v in line.items() if k != "samples_per_second"} for line in found]
+def lines(out, what="loss"):
+    """The lines of the log that tell of training, or of validation, without times."""
+    found = [line for line in log.read(out / log.FILE) if what in line]
+    times = ("samples_per_second", "validation_seconds")
+    return [{k: v for k, v in line.items() if k not in times} for line in found]
 
 
 def equal(got, wanted):
@@ -55,6 +75,20 @@ def test_outputs(recipe, done):
     assert summary["skipped"] == 0
     assert json.loads(json.dumps(summary)) == summary
     assert [line["step"] for line in lines(out)] == [3, 6]
+    assert lines(out, "validation") == [
+        {"step": 2, "validation": 0.375},
+        {"step": 4, "validation": 0.5},
+        {"step": 6, "validation": 0.4375},
+    ]
+    best = str(out / "best.npz")
+    assert summary["best"] == {"step": 4, "score": 0.5, "weights": best}
+    header, kept = weights.read(best)
+    assert header["training"]["best"] == {"step": 4, "score": 0.5}
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), kept["params"], arrays(out)["params"])
+    assert max(jax.tree.leaves(moved)) > 1e-4
+    assert [path.name for path in (out / log.PICTURES).iterdir()] == ["0000004.png"]
+    picture = read_picture(out / log.PICTURES / "0000004.png")
+    np.testing.assert_array_equal(picture, np.full((2, 3, 3), 4))
     assert set(lines(out)[0]) == {
         "step", "loss", "grad_norm", "skipped", "center_error", "learning_rate",
     }  # fmt: skip
@@ -79,7 +113,7 @@ def test_a_finished_training_is_only_exported_again(recipe, done):
 
 
 def test_resuming_from_an_older_checkpoint_gives_the_same(recipe, done, tmp_path, capsys):
-    """The newest is flipped, the one before unfinished: training goes on from the third."""
+    """An empty folder, a flipped byte, a lost file: training goes on from the one before these."""
     import shutil
 
     out = tmp_path / "out"
@@ -89,16 +123,24 @@ def test_resuming_from_an_older_checkpoint_gives_the_same(recipe, done, tmp_path
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 4
     data.write_bytes(content)
-    (out / "checkpoints" / "4.sha256.json").unlink()
-    summary = train(recipe, out, devices=1)
-    said = " ".join(capsys.readouterr().err.split())
-    assert "6 is not used" in said
-    assert "4 is not used: it was not finished" in said
+    (out / "checkpoints" / "4" / "state" / "_METADATA").unlink()
+    (out / "checkpoints" / "8").mkdir()
+    summary = train(dataclasses.replace(recipe, scores=recipe.scores[1:]), out, devices=1)
+    said = capsys.readouterr().err
+    told = [line for line in said.splitlines() if "is not used" in line]
+    assert len(told) == 3
+    assert "8 is not used: it was not finished" in told[0]
+    assert "6 is not used: state/" in told[1]
+    assert told[1].endswith("differs from its SHA-256 manifest")
+    assert "4 is not used: state/_METADATA differs" in told[2]
     assert "continuing after step 2 of 6" in said
     assert summary["continued_from"] == 2
     assert summary["samples"] == 16
     equal(arrays(out), arrays(done[0]))
     assert lines(out) == lines(done[0])
+    assert lines(out, "validation") == lines(done[0], "validation")
+    assert summary["best"]["step"] == 4
+    assert summary["best"]["score"] == 0.5
 
 
 @pytest.mark.slow
@@ -158,6 +200,23 @@ def test_a_backbone_is_unfrozen_in_the_midst_of_a_training_and_of_a_resumed_one(
     assert lines(broken) == lines(tmp_path / "whole")
 
 
+@pytest.mark.slow
+def test_bfloat16_and_parts_leave_a_float32_tracker(staged, tmp_path):
+    changes = {"unfreeze": (), "dtype": "bfloat16", "accumulate": 2, "steps": 2}
+    losses = {}
+    for dtype in ("bfloat16", "float32"):
+        recipe = dataclasses.replace(staged, **changes | {"dtype": dtype}, pictures_every=0)
+        summary = train(recipe, tmp_path / dtype, devices=1, console=Console(quiet=True))
+        assert summary["skipped"] == 0
+        losses[dtype] = summary["loss"]
+        tracker, variables = weights.load(tmp_path / dtype / "weights.npz")
+        assert tracker == staged.tracker
+        assert tracker.dtype == "float32"
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(variables["params"])} == {"float32"}
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+    assert losses["bfloat16"] != losses["float32"]
+
+
 def test_refusals_of_stages(recipe, staged, tmp_path):
     quiet = Console(quiet=True)
     plain = dataclasses.replace(recipe, unfreeze=(Unfreeze(2, ("conv5",)),))
@@ -182,6 +241,10 @@ def test_refusals(recipe, done, tmp_path):
         train(dataclasses.replace(recipe, name="other"), out, devices=1, console=quiet)
     with pytest.raises(ValueError, match="another training"):
         train(dataclasses.replace(recipe, ema=0.0), out, devices=1, console=quiet)
+    with pytest.raises(ValueError, match="multiple of 4 devices times 2 parts, got 4"):
+        train(dataclasses.replace(recipe, accumulate=2), tmp_path, console=quiet)
+    with pytest.raises(ValueError, match="SiamFC computes in float32 alone"):
+        train(dataclasses.replace(recipe, dtype="bfloat16"), tmp_path, console=quiet)
     with pytest.raises(ValueError, match="has no use for one"):
         train(
             dataclasses.replace(recipe, backbone=tmp_path / "x.pth"), tmp_path, devices=1,

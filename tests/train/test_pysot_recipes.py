@@ -1,6 +1,7 @@
 """The recipes of region trackers: their settings, and two steps of each, narrow and on noise."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import jax
@@ -10,7 +11,7 @@ import tiny
 from rich.console import Console
 
 from siamjax import weights
-from siamjax.data.pairs import Source
+from siamjax.data.pairs import PairConfig, Source, draw
 from siamjax.data.readers import folder
 from siamjax.track import zoo
 from siamjax.train import freeze, optimizer, pysot
@@ -30,6 +31,22 @@ PYSOT = [
 ]
 NAMES = [row[0] for row in PYSOT]
 SIAMMASK = ["siammask_resnet50_base", "siammask_resnet50_sharp"]
+
+
+def test_pysots_own_crops_are_read_where_they_are(tmp_path):
+    content = {f"video{i}": {"00": {"000000": [20, 30]}, "01": {"000000": [9, 9]}} for i in "ab"}
+    for name, file in (("yt_bb", "train.json"), ("coco", "train2017.json"), ("vid", "train.json")):
+        (tmp_path / name / "crop511").mkdir(parents=True)
+        (tmp_path / name / file).write_text(json.dumps(content))
+    found = pysot.sources(tmp_path)
+    assert [(s.name, s.frame_range, s.per_epoch, len(s.tracks)) for s in found] == [
+        ("vid", 100, 100_000, 4), ("yt_bb", 3, 2, 4), ("coco", 1, 2, 4),
+    ]  # fmt: skip
+    assert {draw(found, PairConfig(), 0, i).template.track.name for i in range(200)} == {
+        "videoa.00", "videoa.01", "videob.00", "videob.01",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="GOT-10k: no such folder"):
+        pysot.sources(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(("name", "gpus", "batch", "negative", "gray", "layers", "factor"), PYSOT)

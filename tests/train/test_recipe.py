@@ -81,7 +81,17 @@ def test_a_file_without_recipe(tmp_path):
 
 @pytest.mark.parametrize(
     "change",
-    [{"steps": 0}, {"batch_size": 0}, {"seed": -1}, {"ema": 1.0}, {"keep": 1}, {"log_every": 0}],
+    [
+        {"steps": 0},
+        {"batch_size": 0},
+        {"accumulate": 0},
+        {"seed": -1},
+        {"validate_every": -1},
+        {"pictures_every": -1},
+        {"ema": 1.0},
+        {"keep": 1},
+        {"log_every": 0},
+    ],
 )
 def test_settings_out_of_range(path, change):
     with pytest.raises(ValueError, match=next(iter(change))):

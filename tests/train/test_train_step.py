@@ -1,21 +1,15 @@
-"""The step: what it computes, what it refuses, and that devices do not change the parameters."""
-
-import functools
+"""The step on one device: what it computes, and what it refuses."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P
 from train_fake import Fake, batch, jitter
 
-from siamjax.track.siamfc import SiamFC
 from siamjax.train.step import TrainState, init_state, make_step
 
 KEY = jax.random.key(3)
-STEPS = 3
 
 
 def close(got, wanted, atol):
@@ -40,86 +34,6 @@ def test_one_step_of_sgd_is_the_gradient():
     assert metrics["skipped"] == 0
     assert metrics["positives"] == 4
     assert new.stats["backbone"]["count"] == 1
-
-
-def mapped(mode, optimizer):
-    """Compile the step for 4 devices; gives it and how to split a batch."""
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
-    if mode == "jit":
-        step = make_step(Fake(), optimizer, jitter, ema_decay=0.5)
-        data = NamedSharding(mesh, P("data"))
-        return jax.jit(step), lambda b: jax.device_put(b, data)
-    step = make_step(Fake(), optimizer, jitter, "data", ema_decay=0.5)
-    if mode == "pmap":
-        step = jax.pmap(step, "data", in_axes=(None, 0, None), out_axes=(None, None))
-        return step, functools.partial(jax.tree.map, lambda v: v.reshape(4, -1, *v.shape[1:]))
-    check = mode == "shard_map"
-    step = jax.shard_map(
-        step, mesh=mesh, in_specs=(P(), P("data"), P()), out_specs=P(), check_vma=check
-    )
-    return jax.jit(step), lambda b: b
-
-
-@pytest.mark.parametrize("mode", ["jit", "shard_map", "shard_map unchecked", "pmap"])
-def test_parameters_after_updates_do_not_depend_on_devices(mode):
-    optimizer = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(0.05))
-    single = jax.jit(make_step(Fake(), optimizer, jitter, ema_decay=0.5))
-    many, split = mapped(mode, optimizer)
-    one = other = start(optimizer, ema=True)
-    for i in range(STEPS):
-        one, wanted = single(one, batch(i), KEY)
-        other, got = many(other, split(batch(i)), KEY)
-        jax.block_until_ready((other, got))
-        close(got, wanted, 2e-5)
-    moved = optax.tree.norm(jax.tree.map(jnp.subtract, one.params, start(optimizer).params))
-    assert moved > 0.1
-    close(other, one, 1e-5)
-
-
-@pytest.mark.parametrize(
-    ("mode", "frozen_norm"),
-    [
-        ("shard_map", False),
-        pytest.param("jit", False, marks=pytest.mark.slow),
-        pytest.param("pmap", False, marks=pytest.mark.slow),
-        pytest.param("shard_map", True, marks=pytest.mark.slow),
-    ],
-)
-def test_siamfc_trains_alike_on_four_devices(mode, frozen_norm):
-    tracker = SiamFC("alexnet-v1", width=1 / 24, instance=143, frozen_norm=frozen_norm)
-    rng = np.random.default_rng(1)
-    size = 4
-    boxes = np.concatenate([rng.uniform(30, 60, (size, 2)), rng.uniform(30, 60, (size, 2))], axis=1)
-    data = {
-        "template": rng.uniform(0, 255, (size, 127, 127, 3)).astype(np.float32),
-        "template_box": boxes.astype(np.float32),
-        "search": rng.uniform(0, 255, (size, 143, 143, 3)).astype(np.float32),
-        "search_box": boxes.astype(np.float32),
-        "positive": np.array([True, False, True, True]),
-        "index": np.arange(size, dtype=np.uint32),
-    }
-    optimizer = optax.sgd(0.01)
-    state = init_state(tracker.init_variables(KEY), optimizer)
-    one, wanted = jax.jit(make_step(tracker, optimizer))(state, data, KEY)
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
-    if mode == "jit":
-        step = jax.jit(make_step(tracker, optimizer))
-        data = jax.device_put(data, NamedSharding(mesh, P("data")))
-    else:
-        step = make_step(tracker, optimizer, axis_name="data")
-        if mode == "pmap":
-            step = jax.pmap(step, "data", in_axes=(None, 0, None), out_axes=(None, None))
-            data = jax.tree.map(lambda v: v[:, None], data)
-        else:
-            specs = (P(), P("data"), P())
-            step = jax.jit(jax.shard_map(step, mesh=mesh, in_specs=specs, out_specs=P()))
-    other, got = jax.block_until_ready(step(state, data, KEY))
-    assert got["loss"] == pytest.approx(float(wanted["loss"]), rel=1e-5)
-    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), one.params, state.params)
-    largest = max(jax.tree.leaves(moved))
-    assert largest > 0
-    close(other.params, one.params, 1e-4 * largest)
-    close(other.stats, one.stats, 1e-3)
 
 
 def test_a_step_that_is_not_finite_only_counts():
