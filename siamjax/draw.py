@@ -211,6 +211,14 @@ def heatmap(
     return canvas
 
 
+def png(picture: UInt8[np.ndarray, "H W 3"]) -> bytes:
+    """Encode an RGB picture."""
+    done, data = cv2.imencode(".png", picture[..., ::-1])
+    if not done:
+        raise ValueError(f"picture: cannot be encoded, {picture.dtype}{list(picture.shape)}")
+    return data.tobytes()
+
+
 class Overlay:
     """Draw one clip's results frame by frame; remembers each target's last box and its trail.
 

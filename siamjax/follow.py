@@ -4,10 +4,7 @@ Frames are RGB uint8[H, W, 3]; boxes (x, y, width, height) in frame pixels, fram
 times in seconds. Not pure: reads files, runs a decoding thread, warns about truncated videos.
 """
 
-import contextlib
 import csv
-import queue
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from importlib import resources
 from itertools import islice
@@ -20,14 +17,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from siamjax import geometry, masks, rotated, video
 from siamjax.crop import check_frame
+from siamjax.readahead import read_ahead
 from siamjax.track.many import init_many, step_many
 from siamjax.track.siammask import SiamMask
 from siamjax.track.state import Out
 from siamjax.track.zoo import Tracker
 from siamjax.typing import AnyArray, Variables
-
-PREFETCH = 3
-"""Frames decoded ahead of the tracker."""
 
 
 class Tracked(NamedTuple):
@@ -277,7 +272,7 @@ def _frames(
     if isinstance(source, str | int | Path):
         live = video.is_live(source) or "://" in str(source)
         frames = video.frames(source, start=start)
-        return (frames if live else _ahead(frames)), live
+        return (frames if live else read_ahead(frames)), live
     return _from_arrays(source, start), False
 
 
@@ -295,39 +290,3 @@ def _from_arrays(
         check_frame(frame.image, f"frame {frame.index}")
         if index >= start:
             yield frame
-
-
-def _ahead(frames: Generator[video.Frame, None, None]) -> Generator[video.Frame, None, None]:
-    """Decode in a thread, `PREFETCH` frames ahead; errors arrive in their place."""
-    ready: queue.Queue[video.Frame | BaseException | None] = queue.Queue(PREFETCH)
-    stopping = threading.Event()
-
-    def put(item: video.Frame | BaseException | None) -> bool:
-        while not stopping.is_set():
-            try:
-                ready.put(item, timeout=0.2)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def decode() -> None:
-        try:
-            with contextlib.closing(frames):
-                for frame in frames:
-                    if not put(frame):
-                        return
-            put(None)
-        except Exception as error:
-            put(error)
-
-    thread = threading.Thread(target=decode, name="decode-ahead", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopping.set()
-        thread.join()

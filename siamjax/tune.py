@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from siamjax.data.tracks import Track
-from siamjax.evaluate.run import evaluate_boxes, run_track
+from siamjax.evaluate.onepass import run_track
+from siamjax.evaluate.run import evaluate_boxes
 from siamjax.track import proposals, siamfc
 from siamjax.track.zoo import Tracker
 from siamjax.typing import Variables

@@ -17,7 +17,10 @@ from siamjax.memory import keep_memory
 COMMANDS = {
     "track": "follow objects through a video, pictures, a webcam or a stream",
     "evaluate": "run and score a benchmark from its own folders",
+    "trax": "let VOT's toolkit drive a tracker, by the TraX protocol",
+    "report": "put finished evaluations of several trackers beside each other",
     "train": "train or fine-tune a recipe",
+    "pack": "pack a recipe's data once, to train from it faster",
     "convert": "turn a published PyTorch checkpoint into a safe .npz",
     "info": "parameters, shapes and cost of a model or weights file",
     "tune": "choose a tracker's constants on training clips",

@@ -58,7 +58,7 @@ class Command:
 
         from siamjax import tune, weights
         from siamjax.data.readers import folder
-        from siamjax.evaluate.run import choose
+        from siamjax.evaluate.onepass import choose
         from siamjax.weights import npz
 
         if not 0 <= self.compare <= self.settings:

@@ -4,16 +4,23 @@ Sequences are drawn again with replacement (the bootstrap): what varies between 
 another choice of sequences would have changed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64, Shaped
 
 from siamjax.data.tracks import Track
 from siamjax.typing import AnyArray
 
 DRAWS = 2000
+LEVEL = 0.95
+TEXT = (
+    f"bootstrap over sequences: {100 * LEVEL:.0f} % of {DRAWS} draws with replacement lie between"
+    " the bounds; null for a lone sequence"
+)
+"""What intervals in results are."""
+
 _CHUNK = 250  # draws at a time, for memory
 
 
@@ -44,26 +51,12 @@ def attributes(tracks: Sequence[Track]) -> dict[str, list[str]]:
     return dict(sorted(found.items()))
 
 
-def by_attribute(
-    values: Mapping[str, float], having: Mapping[str, Sequence[str]]
-) -> dict[str, float]:
-    """Average a number over the sequences that have each attribute.
-
-    Args:
-        values: of each sequence, by name.
-        having: names of the sequences of each attribute; those without a value do not count.
-
-    Returns:
-        By attribute; without those that no sequence with a value has.
-    """
-    chosen = {
-        tag: [values[name] for name in names if name in values] for tag, names in having.items()
-    }
-    return {tag: float(np.mean(found)) for tag, found in chosen.items() if found}
-
-
 def confidence_interval(
-    values: Float[AnyArray, " n"], level: float = 0.95, draws: int = DRAWS, seed: int = 0
+    values: Float[AnyArray, " n"],
+    level: float = LEVEL,
+    draws: int = DRAWS,
+    seed: int = 0,
+    weights: Shaped[AnyArray, " n"] | None = None,
 ) -> Interval:
     """Give the mean of sequences with its bootstrap confidence interval.
 
@@ -72,24 +65,78 @@ def confidence_interval(
         level: 0..1, the part of the draws within the bounds.
         draws: of as many sequences as there are, with replacement.
         seed: of the draws; the same gives the same.
+        weights: of the sequences in every mean, as the frames of each where frames are pooled;
+            equal by default.
 
     Raises:
-        ValueError: no value, one that is not finite, a level outside 0..1, no draw.
+        ValueError: no value, one that is not finite, a level outside 0..1, no draw, weights that
+            are not above zero or of another number.
 
     Source: Efron and Tibshirani, An introduction to the bootstrap, 1993, chapter 13 (percentiles).
     """
     values = _checked(values, level, draws)
-    means = _drawn_means(values, draws, seed)
+    weights = _checked_weights(weights, len(values))
+    means = _drawn_means(values, weights, draws, seed)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
+    return Interval(float(np.average(values, weights=weights)), float(low), float(high))
+
+
+def told(found: Interval | None) -> list[float] | None:
+    """Give the bounds of an interval as `results.json` holds them."""
+    return [found.low, found.high] if found else None
+
+
+def interval_of(
+    statistic: Callable[[Float64[np.ndarray, "draws n"]], Float64[np.ndarray, " draws"]],
+    count: int,
+    level: float = LEVEL,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Interval | None:
+    """Give a number of a dataset that is no mean over sequences with its interval.
+
+    Args:
+        statistic: given how often each of the n sequences is drawn, the number for each draw.
+        count: n.
+        level: as `confidence_interval`.
+        draws: as `confidence_interval`.
+        seed: as `confidence_interval`.
+
+    Returns:
+        None for a lone sequence, of which every draw is the same. `mean` is the number itself.
+
+    Source: as `confidence_interval`.
+    """
+    if count < 2:
+        return None
+    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
+    found = statistic(times.astype(np.float64))
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(statistic(np.ones((1, count)))[0]), float(low), float(high))
+
+
+def mean_ratio_interval(
+    numerators: Float64[np.ndarray, "n k"], denominators: Float64[np.ndarray, "n k"]
+) -> Interval | None:
+    """Give the mean over k of sum_n(numerators) / sum_n(denominators) with its interval.
+
+    As the expected overlap over k lengths is; a k whose denominators are all zero counts 0.
+    """
+
+    def statistic(times: Float64[np.ndarray, "draws n"]) -> Float64[np.ndarray, " draws"]:
+        over, under = times @ numerators, times @ denominators
+        return (over / np.where(under > 0, under, 1)).mean(axis=1)
+
+    return interval_of(statistic, len(numerators))
 
 
 def difference(
     values: Float[AnyArray, " n"],
     others: Float[AnyArray, " n"],
-    level: float = 0.95,
+    level: float = LEVEL,
     draws: int = DRAWS,
     seed: int = 0,
+    weights: Shaped[AnyArray, " n"] | None = None,
 ) -> Difference:
     """Give the mean of `values - others`, of two trackers on the same sequences.
 
@@ -103,9 +150,11 @@ def difference(
     if values.shape != others.shape:
         raise ValueError(f"others: expected {len(values)} sequences, got {len(others)}")
     gains = _checked(values - others, level, draws)
-    means = _drawn_means(gains, draws, seed)
+    weights = _checked_weights(weights, len(gains))
+    means = _drawn_means(gains, weights, draws, seed)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Difference(float(gains.mean()), float(low), float(high), float((means > 0).mean()))
+    mean, above = float(np.average(gains, weights=weights)), float((means > 0).mean())
+    return Difference(mean, float(low), float(high), above)
 
 
 def _checked(values: Float[AnyArray, " n"], level: float, draws: int) -> np.ndarray:
@@ -119,10 +168,19 @@ def _checked(values: Float[AnyArray, " n"], level: float, draws: int) -> np.ndar
     return values
 
 
-def _drawn_means(values: np.ndarray, draws: int, seed: int) -> np.ndarray:
+def _checked_weights(weights: Shaped[AnyArray, " n"] | None, count: int) -> np.ndarray:
+    weights = np.ones(count) if weights is None else np.asarray(weights, np.float64)
+    if len(weights) != count or not (np.isfinite(weights) & (weights > 0)).all():
+        raise ValueError(f"weights: expected {count} numbers above zero, got {weights.tolist()}")
+    return weights
+
+
+def _drawn_means(
+    values: np.ndarray, weights: np.ndarray, draws: int, seed: int
+) -> Float64[np.ndarray, " draws"]:
     rng = np.random.default_rng(seed)
     parts = []
     for start in range(0, draws, _CHUNK):
         chosen = rng.integers(0, len(values), (min(_CHUNK, draws - start), len(values)))
-        parts.append(values[chosen].mean(axis=1))
+        parts.append((values * weights)[chosen].sum(axis=1) / weights[chosen].sum(axis=1))
     return np.concatenate(parts)

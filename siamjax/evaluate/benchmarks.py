@@ -1,14 +1,13 @@
-"""The benchmarks that can be evaluated: how each is read, scored and written.
+"""The benchmarks that can be evaluated: how each is read, by what it is scored, its result files.
 
-Answers are also written as the benchmark's own toolkit or server takes them, to `OUT/results`, by
-the tracker's name, so that those of several trackers stand beside each other.
+Answers are written as the benchmark's own toolkit or server takes them, by the tracker's name, so
+that those of several trackers stand beside each other; those of other trackers are read.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from siamjax.data.readers import (
     davis,
@@ -24,7 +23,8 @@ from siamjax.data.readers import (
     vot,
     votlt,
 )
-from siamjax.evaluate import formats, ope, run, run_vot, run_votlt, segment, submission
+from siamjax.data.tracks import Track
+from siamjax.evaluate import formats, ope, submission
 from siamjax.evaluate import vot as supervised
 from siamjax.evaluate.store import Run
 from siamjax.track import zoo
@@ -32,30 +32,23 @@ from siamjax.track import zoo
 Runs = Mapping[str, Run]
 
 
-@dataclass(frozen=True)
-class Benchmark:
-    """One benchmark.
-
-    Attributes:
-        read: from its folder and the part of it that `splits` tells, "" for the default.
-        kind: of evaluation: one pass over boxes, masks, with restarts, or long-term.
-        conventions: that it can be scored by, the default first; none where there is one alone.
-        splits: what a split names; "" where there is none.
-        write: given a folder, the tracker's name and its runs, writes the benchmark's own files.
-        submit: given the same folder and name, packs what was written for the server of a split
-            whose truth is not known.
-    """
-
-    read: Callable[[Path, str], list[Any]]
-    kind: Literal["boxes", "masks", "supervised", "longterm"] = "boxes"
-    conventions: tuple[str, ...] = ()
-    splits: str = ""
-    write: Callable[[Path, str, Runs], None] | None = None
-    submit: Callable[[Path, str], Path] | None = None
+def _zero_based(place: Path, track: Track, shorter: bool) -> list[formats.Result]:
+    path = place / f"{track.name}.txt"
+    return [formats.Result(formats.read_boxes(path, len(track), shorter=shorter))]
 
 
-def _boxes(default: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([default, *ope.CONVENTIONS]))
+def _one_based(place: Path, track: Track, shorter: bool) -> list[formats.Result]:
+    return [formats.Result(formats.read_otb(place, track.name, len(track), shorter=shorter))]
+
+
+def _got10k_results(place: Path, track: Track, shorter: bool) -> list[formats.Result]:
+    return formats.read_got10k(place, track.name, len(track))
+
+
+def _trackingnet_results(place: Path, track: Track, shorter: bool) -> list[formats.Result]:
+    if place.is_dir():
+        return _zero_based(place, track, shorter)
+    return [formats.Result(formats.read_trackingnet(place, {track.name: len(track)})[track.name])]
 
 
 def _write_one_based(place: Path, tracker: str, runs: Runs) -> None:
@@ -100,55 +93,104 @@ def _read_nfs(root: Path, split: str) -> list[Any]:
     return nfs.read(root, int(split or 30))
 
 
+class Files(NamedTuple):
+    """The result files of a benchmark's own toolkit or server.
+
+    Attributes:
+        read: the runs over a track out of a tracker's folder (or zip); may leave the last frames
+            out where the third argument says so.
+        write: given a folder, the tracker's name and its runs, writes them there.
+    """
+
+    read: Callable[[Path, Track, bool], list[formats.Result]]
+    write: Callable[[Path, str, Runs], None] | None = None
+
+
+PLAIN = Files(_zero_based)
+ONE_BASED = Files(_one_based, _write_one_based)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark.
+
+    Attributes:
+        read: from its folder and the part of it that `splits` tells, "" for the default.
+        kind: of evaluation: one pass over boxes, masks, with restarts, or long-term.
+        conventions: that it can be scored by, the default first; none where there is one alone.
+        splits: what a split names; "" where there is none.
+        files: with the boxes of trackers; other kinds of evaluation have their own.
+        submit: given the same folder and name, packs what was written for the server of a split
+            whose truth is not known.
+    """
+
+    read: Callable[[Path, str], list[Any]]
+    kind: Literal["boxes", "masks", "supervised", "longterm"] = "boxes"
+    conventions: tuple[str, ...] = ()
+    splits: str = ""
+    files: Files = PLAIN
+    submit: Callable[[Path, str], Path] | None = None
+
+
+def _boxes(default: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([default, *ope.CONVENTIONS]))
+
+
 BENCHMARKS = {
     "folder": Benchmark(lambda root, _: folder.read(root), conventions=_boxes("visible")),
     "otb": Benchmark(
-        lambda root, _: otb.read(root), conventions=_boxes("pysot"), write=_write_one_based
+        lambda root, _: otb.read(root),
+        conventions=_boxes("pysot"),
+        files=ONE_BASED,
     ),
     "davis": Benchmark(davis.read_scenes, "masks", splits="a list in ImageSets, as 2017/val"),
     "got10k": Benchmark(
         lambda root, split: got10k.read(root, split or "val"),
         conventions=_boxes("got10k-val"),
         splits="val or test",
-        write=_write_got10k,
+        files=Files(_got10k_results, _write_got10k),
         submit=_submit_got10k,
     ),
     "lasot": Benchmark(
         _read_lasot,
         conventions=_boxes("pysot-lasot"),
         splits="a file with names of sequences",
-        write=_write_lasot,
+        files=Files(_one_based, _write_lasot),
     ),
     "uav123": Benchmark(
         lambda root, split: uav123.read(root, split or "UAV123"),
         conventions=_boxes("got10k-uav"),
         splits="UAV123 or UAV20L",
-        write=_write_one_based,
+        files=ONE_BASED,
     ),
     "nfs": Benchmark(
         _read_nfs,
         conventions=_boxes("got10k"),
         splits="frames a second, 30 or 240",
-        write=_write_zero_based,
+        files=Files(_zero_based, _write_zero_based),
     ),
     "tcolor128": Benchmark(
-        lambda root, _: tcolor.read(root), conventions=_boxes("pysot"), write=_write_one_based
+        lambda root, _: tcolor.read(root),
+        conventions=_boxes("pysot"),
+        files=ONE_BASED,
     ),
     "dtb70": Benchmark(
-        lambda root, _: dtb70.read(root), conventions=_boxes("pysot"), write=_write_one_based
+        lambda root, _: dtb70.read(root),
+        conventions=_boxes("pysot"),
+        files=ONE_BASED,
     ),
     "trackingnet": Benchmark(
         lambda root, split: trackingnet.read(root, (split or "TEST",)),
         conventions=_boxes("trackingnet"),
         splits="TEST or TRAIN_0 to TRAIN_11",
-        write=_write_trackingnet,
+        files=Files(_trackingnet_results, _write_trackingnet),
         submit=lambda place, tracker: place / f"{tracker}.zip",
     ),
     "vot": Benchmark(
         lambda root, _: vot.read(root),
         "supervised",
         tuple(supervised.CONVENTIONS),
-        splits="the year of the expected overlap, as vot2018, or its lengths, as 100-356",
+        splits="the year, as vot2018, or lengths of the expected overlap, as 100-356",
     ),
     "votlt": Benchmark(lambda root, _: votlt.read(root), "longterm"),
 }
@@ -191,65 +233,8 @@ def read(name: str, root: Path, split: str = "", convention: str = "") -> tuple[
 
 
 def tracker_name(model: str) -> str:
-    """Give the name under which results of a model are kept: its file's, without the suffix."""
-    return Path(model).name.removesuffix(".npz") or "tracker"
-
-
-def _year(split: str) -> str | tuple[int, int]:
-    lengths = re.fullmatch(r"(\d+)-(\d+)", split)
-    return (int(lengths[1]), int(lengths[2])) if lengths else split or "vot2018"
-
-
-def evaluate(
-    name: str,
-    clips: Sequence[Any],
-    tracker: Any,
-    variables: Any,
-    out: Path,
-    *,
-    convention: str = "",
-    split: str = "",
-    model: str = "",
-    **about: Any,
-) -> dict[str, Any]:
-    """Run a tracker over a benchmark, score it, and write its answers in both formats.
-
-    Args:
-        name: of the format.
-        clips: from `read`.
-        tracker: with `init` and `step`.
-        variables: the tracker's.
-        out: folder for the results.
-        convention: from `read`.
-        split: as given to `read`.
-        model: the tracker's name.
-        about: `data` and `on_frame`, as `run.evaluate` has them.
-
-    Returns:
-        What `results.json` holds, with `submission` where the truth is kept by a server.
-
-    Raises:
-        ValueError: what the kind of evaluation raises.
-        OSError: the folder cannot be written.
-    """
-    benchmark, place, shown = find(name), Path(out) / "results", tracker_name(model)
-    about |= {"model": model, "format": name}
-    if benchmark.kind == "masks":
-        return segment.evaluate(clips, tracker, variables, out, **about)
-    if benchmark.kind == "supervised":
-        chosen = {"convention": convention, "year": _year(split)}
-        return run_vot.evaluate(clips, tracker, variables, out, place / shown, **chosen, **about)
-    if benchmark.kind == "longterm":
-        return run_votlt.evaluate(clips, tracker, variables, out, place / shown, **about)
-    write, submit = benchmark.write, benchmark.submit
-    export = (lambda runs: write(place, shown, runs)) if write else None
-    if export and submit and submission.withheld(clips):
-
-        def pack(runs: Runs) -> Path:
-            export(runs)
-            return submit(place, shown)
-
-        return submission.evaluate(clips, tracker, variables, out, pack, **about)
-    return run.evaluate(
-        clips, tracker, variables, out, convention=convention, export=export, **about
-    )
+    """Give the name under which results are kept: the file's or folder's, without a suffix."""
+    name = Path(model).name
+    for suffix in (".npz", ".zip", "_tracking_result"):
+        name = name.removesuffix(suffix)
+    return name or "tracker"

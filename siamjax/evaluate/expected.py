@@ -84,6 +84,23 @@ def fragments(
     return found
 
 
+def sums(
+    found: Sequence[Fragment], length: int
+) -> tuple[Float64[np.ndarray, " length"], Float64[np.ndarray, " length"]]:
+    """Give numerator and denominator of `mean_curve`, which add up over fragments; 0 at k = 0."""
+    values = np.zeros((len(found), length))
+    alive = np.zeros((len(found), length))
+    for row, one in enumerate(found):
+        values[row, : len(one.overlaps)] = one.overlaps
+        alive[row, : length if one.failed else len(one.overlaps)] = one.weight
+    means = np.cumsum(values[:, 1:], axis=1) / np.arange(1, length)[None]
+    start = np.zeros(1)
+    return (
+        np.concatenate([start, (means * alive[:, 1:]).sum(axis=0)]),
+        np.concatenate([start, alive[:, 1:].sum(axis=0)]),
+    )
+
+
 def mean_curve(found: Sequence[Fragment], length: int) -> Float64[np.ndarray, " length"]:
     """Give the expected overlap over the first k frames after a start, for k below `length`.
 
@@ -92,15 +109,9 @@ def mean_curve(found: Sequence[Fragment], length: int) -> Float64[np.ndarray, " 
     over the fragments f that are known for k frames: those that failed, zero from there on, and
     those that end with the sequence later than that. curve(0) = 1.
     """
-    values = np.zeros((len(found), length))
-    alive = np.zeros((len(found), length))
-    for row, one in enumerate(found):
-        values[row, : len(one.overlaps)] = one.overlaps
-        alive[row, : length if one.failed else len(one.overlaps)] = one.weight
-    means = np.cumsum(values[:, 1:], axis=1) / np.arange(1, length)[None]
-    weights = alive[:, 1:].sum(axis=0)
-    curve = (means * alive[:, 1:]).sum(axis=0) / np.where(weights > 0, weights, 1)
-    return np.concatenate([np.ones(1), curve])
+    total, weights = sums(found, length)
+    curve = total / np.where(weights > 0, weights, 1)
+    return np.concatenate([np.ones(1), curve[1:]])
 
 
 def average(

@@ -16,9 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64
 
-from siamjax import geometry, polygons
+from siamjax import geometry
 from siamjax.data.readers import truth
-from siamjax.evaluate import vot
 from siamjax.typing import AnyArray
 from siamjax.weights import npz
 
@@ -33,12 +32,14 @@ class Result(NamedTuple):
     confidence: Float64[np.ndarray, " T"] | None = None
 
 
-def _lines(values: Float[AnyArray, "T values"], decimals: int) -> str:
+def text_of(values: Float[AnyArray, "T values"], decimals: int) -> str:
+    """Write numbers as text, separated by commas, a line a row."""
     rows = np.asarray(values, np.float64).tolist()
     return "".join(",".join(f"{value:.{decimals}f}" for value in row) + "\n" for row in rows)
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a file, wholly or not at all; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     npz.write(path, text.encode())
 
@@ -67,7 +68,7 @@ def write_boxes(
     """
     boxes = np.asarray(boxes, np.float64)
     shown = np.asarray(geometry.to_one_based(boxes)) if origin else boxes
-    _write(Path(path), _lines(shown, decimals))
+    write_text(Path(path), text_of(shown, decimals))
 
 
 def check_lines(path: Path, lines: int, frames: int, *, shorter: bool = False) -> None:
@@ -145,10 +146,15 @@ def write_got10k(folder: str | Path, name: str, runs: Sequence[Result]) -> None:
             raise ValueError(f"runs: {name} has no seconds in run {number}")
         write_boxes(place / f"{name}_{number:03d}.txt", run.boxes)
     seconds = np.stack([run.seconds for run in runs if run.seconds is not None], axis=1)
-    _write(place / f"{name}_time.txt", _lines(seconds, 8))
+    write_text(place / f"{name}_time.txt", text_of(seconds, 8))
 
 
-def _repetitions(place: Path, name: str) -> list[Path]:
+def repetitions(place: Path, name: str) -> list[Path]:
+    """Find the files `NAME_001.txt` and so on, one a run.
+
+    Raises:
+        ValueError: there is none.
+    """
     found = sorted(p for p in place.glob(f"{name}_*.txt") if re.fullmatch(r".*_\d+", p.stem))
     if not found:
         raise ValueError(f"{place / f'{name}_001.txt'}: no such file")
@@ -162,7 +168,7 @@ def read_got10k(folder: str | Path, name: str, frames: int) -> list[Result]:
         ValueError: as `read_boxes`, no run, or other times than runs and frames.
     """
     place = Path(folder) / name
-    boxes = [read_boxes(path, frames) for path in _repetitions(place, name)]
+    boxes = [read_boxes(path, frames) for path in repetitions(place, name)]
     path = place / f"{name}_time.txt"
     if not path.is_file():
         return [Result(one) for one in boxes]
@@ -197,7 +203,7 @@ def zip_got10k(folder: str | Path, path: str | Path) -> None:
 
 def write_trackingnet(path: str | Path, boxes: Mapping[str, Float[np.ndarray, "_ 4"]]) -> None:
     """Write the zip that TrackingNet's server wants: `SEQ.txt` on top."""
-    _zip(Path(path), {f"{name}.txt": _lines(one, 3).encode() for name, one in boxes.items()})
+    _zip(Path(path), {f"{name}.txt": text_of(one, 3).encode() for name, one in boxes.items()})
 
 
 def read_trackingnet(
@@ -227,93 +233,3 @@ def read_trackingnet(
         check_lines(inside, len(rows), count)
         found[name] = np.asarray(rows)
     return found
-
-
-def write_vot(
-    folder: str | Path, name: str, runs: Sequence[vot.Answers], experiment: str = "baseline"
-) -> None:
-    """Write `EXPERIMENT/NAME/NAME_001.txt` and so on: a region or a code (1, 2, 0) a line."""
-    for number, run in enumerate(runs, 1):
-        lines = _lines(run.regions, 4).splitlines()
-        shown = [
-            line if code == vot.REGION else str(int(code))
-            for code, line in zip(run.codes, lines, strict=True)
-        ]
-        path = Path(folder) / experiment / name / f"{name}_{number:03d}.txt"
-        _write(path, "\n".join(shown) + "\n")
-
-
-def read_vot(
-    folder: str | Path, name: str, frames: int, experiment: str = "baseline"
-) -> tuple[vot.Answers, ...]:
-    """Read every supervised run over a sequence.
-
-    Raises:
-        ValueError: naming the file and the line: neither a region nor a code 0, 1 or 2, a first
-            frame that is no start, too few or too many lines; or no run.
-    """
-    paths = _repetitions(Path(folder) / experiment / name, name)
-    return tuple(_read_answers(path, frames) for path in paths)
-
-
-def _read_answers(path: Path, frames: int) -> vot.Answers:
-    rows = truth.read_rows(path, "a code, four numbers or eight", (1, 4, 8))
-    for number, row in enumerate(rows, 1):
-        if len(row) == 1 and row[0] not in (vot.SKIPPED, vot.STARTED, vot.FAILED):
-            raise ValueError(f"{path}, line {number}: expected a code 0, 1 or 2, got {row[0]}")
-        if len(row) > 1 and not all(map(math.isfinite, row)):
-            raise ValueError(f"{path}, line {number}: not a region, {row}")
-    check_lines(path, len(rows), frames)
-    if rows[0] not in ([vot.STARTED], [vot.SKIPPED]):
-        raise ValueError(f"{path}, line 1: expected the code of a start, 1, got {rows[0]}")
-    codes = np.asarray([int(row[0]) if len(row) == 1 else vot.REGION for row in rows])
-    values = max([len(row) for row in rows if len(row) > 1], default=4)
-    regions = np.full((len(rows), values), np.nan)
-    for index, row in enumerate(rows):
-        if len(row) == values:
-            regions[index] = row
-        elif len(row) > 1:  # a box among polygons
-            regions[index] = polygons.corners(np.asarray([row])).reshape(-1)
-    return vot.Answers(codes, regions)
-
-
-def write_votlt(
-    folder: str | Path,
-    name: str,
-    boxes: Float[AnyArray, "T 4"],
-    confidence: Float[AnyArray, " T"],
-) -> None:
-    """Write `longterm/NAME/NAME_001.txt`, whose first line is the code 1, and its confidences.
-
-    `NAME_001_confidence.value` holds one a line, none on the first.
-    """
-    place = Path(folder) / "longterm" / name
-    lines = _lines(np.asarray(boxes)[1:], 4)
-    _write(place / f"{name}_001.txt", f"1\n{lines}")
-    values = "".join(f"{value:.6f}\n" for value in np.asarray(confidence, np.float64)[1:].tolist())
-    _write(place / f"{name}_001_confidence.value", f"\n{values}")
-
-
-def read_votlt(folder: str | Path, name: str, frames: int) -> Result:
-    """Read a long-term run; box and confidence of the first frame are NaN.
-
-    Raises:
-        ValueError: naming the file and the line: no box, no confidence, too few or too many lines.
-    """
-    place = Path(folder) / "longterm" / name
-    path = place / f"{name}_001.txt"
-    rows = truth.read_rows(path, "four numbers, or the code 1 first", (1, 4))
-    for number, row in enumerate(rows, 1):
-        if len(row) == 1 and (number > 1 or row[0] != vot.STARTED) and not math.isnan(row[0]):
-            raise ValueError(f"{path}, line {number}: expected four numbers, got {row[0]}")
-    check_lines(path, len(rows), frames)
-    boxes = np.asarray([row if len(row) == 4 else [np.nan] * 4 for row in rows])
-    boxes[0] = np.nan
-    path = place / f"{name}_001_confidence.value"
-    values = truth.read_rows(path, "a confidence", (0, 1))
-    for number, row in enumerate(values[1:], 2):
-        if not row:
-            raise ValueError(f"{path}, line {number}: expected a confidence, got none")
-    check_lines(path, len(values), frames)
-    confidence = np.asarray([np.nan, *(row[0] for row in values[1:])])
-    return Result(boxes, None, confidence)

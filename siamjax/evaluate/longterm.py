@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64
 
-from siamjax.evaluate import raster
+from siamjax.evaluate import aggregate, raster
+from siamjax.evaluate.aggregate import Interval
 from siamjax.typing import AnyArray
 
 RESOLUTION = 100
@@ -36,7 +37,8 @@ class Scores(NamedTuple):
     """What long-term runs over a dataset are worth, at the threshold of greatest F.
 
     The curves run over `thresholds`, from the strictest on, and are means over sequences;
-    `sequences` has (precision, recall, F) by name, each at the dataset's threshold.
+    `sequences` has (precision, recall, F) by name, each at the dataset's threshold. `f_interval` is
+    the bootstrap's over sequences, the threshold chosen anew in every draw; None for a lone one.
     """
 
     precision: float
@@ -48,6 +50,7 @@ class Scores(NamedTuple):
     recalls: Float64[np.ndarray, " K"]
     fs: Float64[np.ndarray, " K"]
     sequences: dict[str, tuple[float, float, float]]
+    f_interval: Interval | None = None
 
 
 def choose_thresholds(
@@ -146,6 +149,11 @@ def analyse(runs: Sequence[Run], resolution: int = RESOLUTION) -> Scores:
     fs = harmonic(precisions, recalls)
     best = int(np.argmax(fs))
     each = harmonic(curves[:, 0, best], curves[:, 1, best])
+
+    def greatest(times: Float64[np.ndarray, "draws n"]) -> Float64[np.ndarray, " draws"]:
+        drawn = (times @ curves[:, k] / len(runs) for k in range(2))
+        return harmonic(*drawn).max(axis=1)
+
     return Scores(
         precision=float(precisions[best]),
         recall=float(recalls[best]),
@@ -159,4 +167,5 @@ def analyse(runs: Sequence[Run], resolution: int = RESOLUTION) -> Scores:
             one.name: (float(curve[0, best]), float(curve[1, best]), float(f))
             for one, curve, f in zip(runs, curves, each, strict=True)
         },
+        f_interval=aggregate.interval_of(greatest, len(runs)),
     )

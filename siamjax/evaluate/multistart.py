@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64
+from jaxtyping import Bool, Float, Float64, Int
 
-from siamjax.data.tracks import Frame, Media, Track
+from siamjax.data.tracks import Frame, Mask, Masks, Media, Track
+from siamjax.evaluate import aggregate
+from siamjax.evaluate.aggregate import Interval
 
 THRESHOLD, PATIENCE = 0.1, 10
 LOW, HIGH = 115, 755
@@ -50,6 +52,20 @@ class Anchored:
         return (self.frame(i) for i in range(len(self)))
 
 
+@dataclass(frozen=True)
+class Reordered:
+    """Masks of a clip in another order: `order` holds the numbers of their frames."""
+
+    masks: Masks
+    order: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def mask(self, i: int) -> Mask:
+        return self.masks.mask(self.order[i])
+
+
 def from_anchor(track: Track, anchor: int, *, backward: bool) -> Track:
     """Give the part of a track that a run from an anchor sees, in its order.
 
@@ -60,16 +76,27 @@ def from_anchor(track: Track, anchor: int, *, backward: bool) -> Track:
     """
     if not 0 <= anchor < len(track.boxes):
         raise ValueError(f"anchor: {track.name} has {len(track.boxes)} frames, got {anchor}")
-    order = np.arange(anchor, -1, -1) if backward else np.arange(anchor, len(track.boxes))
+    order = order_of(len(track), anchor, backward)
     return Track(
-        name=f"{track.name}_{anchor:08d}",
+        name=name_of(track.name, anchor),
         media=Anchored(track.media, anchor, backward),
         boxes=track.boxes[order],
         category=track.category,
         frame_size=track.frame_size,
+        masks=None if track.masks is None else Reordered(track.masks, tuple(order.tolist())),
         regions=None if track.regions is None else track.regions[order],
         tags={tag: frames[order] for tag, frames in track.tags.items()},
     )
+
+
+def name_of(sequence: str, anchor: int) -> str:
+    """Give the name of a run, as the VOT toolkit's files have it."""
+    return f"{sequence}_{anchor:08d}"
+
+
+def order_of(frames: int, anchor: int, backward: bool) -> Int[np.ndarray, " n"]:
+    """Give the numbers of a clip's frames in the order in which a run from an anchor sees them."""
+    return np.arange(anchor, -1, -1) if backward else np.arange(anchor, frames)
 
 
 def directions(values: Float[np.ndarray, " T"]) -> list[tuple[int, bool]]:
@@ -102,7 +129,8 @@ class Scores(NamedTuple):
     """What runs from anchors are worth, over a dataset.
 
     `curve` holds at k the expected overlap over k frames after the first, k below `HIGH`;
-    `sequences` has (accuracy, robustness) by name.
+    `sequences` has (accuracy, robustness) by name; `eao_interval` is the bootstrap's over
+    sequences, None for a lone one.
     """
 
     accuracy: float
@@ -110,6 +138,7 @@ class Scores(NamedTuple):
     eao: float
     curve: Float64[np.ndarray, " length"]
     sequences: dict[str, tuple[float, float]]
+    eao_interval: Interval | None = None
 
 
 class Runs(NamedTuple):
@@ -144,10 +173,10 @@ def analyse(sequences: Sequence[Runs], low: int = LOW, high: int = HIGH) -> Scor
         raise ValueError("sequences: expected at least one, got none")
     if not 1 <= low < high:
         raise ValueError(f"low, high: expected 1 <= low < high, got {low} and {high}")
-    summed, weights = np.zeros(high), np.zeros(high)
+    each = np.zeros((len(sequences), 2, high))
     found, accuracy, robustness = {}, 0.0, 0.0
     followed = frames = 0
-    for one in sequences:
+    for row, one in enumerate(sequences):
         if not one.overlaps:
             raise ValueError(f"{one.name}: no run to score")
         overlap_sum, before, total = 0.0, 0, 0
@@ -157,17 +186,18 @@ def analyse(sequences: Sequence[Runs], low: int = LOW, high: int = HIGH) -> Scor
             end = progress(overlap, truth)
             overlap_sum += float(overlap[:end].sum())
             before, total = before + end, total + len(overlap)
-            means, active = _curve(overlap, end, high)
-            summed, weights = summed + means, weights + active
+            each[row] += _curve(overlap, end, high)
         found[one.name] = (overlap_sum / before if before else 0.0, before / total)
         accuracy, followed = accuracy + overlap_sum, followed + before
         robustness, frames = robustness + found[one.name][1] * one.length, frames + one.length
+    summed, weights = each.sum(axis=0)
     curve = summed / np.where(weights > 0, weights, 1)
     if not weights[low:].any():
         raise ValueError(f"low: no run lasts {low} frames")
     eao = float(curve[low : high + 1].mean())
     mean_accuracy = accuracy / followed if followed else 0.0
-    return Scores(mean_accuracy, robustness / frames, eao, curve, found)
+    spread = aggregate.mean_ratio_interval(*each[:, :, low : high + 1].transpose(1, 0, 2))
+    return Scores(mean_accuracy, robustness / frames, eao, curve, found, spread)
 
 
 def _curve(

@@ -1,75 +1,52 @@
 """The parts of a page that shows an evaluation: plots, tiles, a table that sorts, and the rest.
 
-Everything is inside the page: inline SVG, one style sheet, a few lines of script for sorting.
+Everything is inside the page: inline SVG, one style sheet (`page.css`), scripts (`table.js` for
+sorting, `player.js`), so that it can be sent as one file and opened anywhere.
 """
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
+from siamjax.evaluate import figure
+
 _WIDTH, _HEIGHT = 440, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 14, 44
 
-_STYLE = """
-:root{color-scheme:light dark;--bg:#f7f7f5;--card:#fff;--ink:#1d2126;--soft:#67707b;--line:#e3e4e1;
---main:#0f6fb8;--each:#0f6fb8;--good:#2a9d6f;--bad:#d9573f;--absent:#c9ccd0}
-@media(prefers-color-scheme:dark){:root{--bg:#14171a;--card:#1c2024;--ink:#e8eaed;--soft:#98a1ab;
---line:#2e343a;--main:#62b6f4;--each:#62b6f4;--good:#4cc394;--bad:#f0806b;--absent:#454c54}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,
-"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
-main{max-width:1040px;margin:0 auto;padding:36px 20px 60px}
-h1{font-size:26px;line-height:1.25;margin:0}h2{font-size:16px;margin:34px 0 10px}
-.under{color:var(--soft);margin:4px 0 24px}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:14px}
-.card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}
-.tile b{display:block;font-size:30px;line-height:1.2;font-weight:650;
-font-variant-numeric:tabular-nums}
-.tile span{color:var(--soft);font-size:13px}
-.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(380px,1fr));gap:14px;
-margin-top:14px}
-.plots h2{margin:0 0 6px}svg{display:block;width:100%;height:auto}
-svg text{fill:var(--soft);font-size:12px}.grid{stroke:var(--line)}
-.each{fill:none;stroke:var(--each);stroke-width:1;opacity:.2}
-.each.lit{opacity:1;stroke:var(--bad);stroke-width:2.2}
-.mean{fill:none;stroke:var(--main);stroke-width:3;stroke-linejoin:round}
-.mark{stroke:var(--soft);stroke-dasharray:4 4}
-.scroll{overflow-x:auto;padding:0}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:7px 12px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
-tr:last-child td{border-bottom:0}th:first-child,td:first-child{text-align:left}
-td.strip{padding:4px 12px;width:34%;min-width:200px}td.strip svg{height:26px}
-th{font-size:13px;color:var(--soft);font-weight:600}th.strip{text-align:left}
-th button{all:unset;cursor:pointer}th button:hover,th button:focus-visible{color:var(--ink);
-text-decoration:underline}th[aria-sort=ascending] button::after{content:" \\2191"}
-th[aria-sort=descending] button::after{content:" \\2193"}
-tbody tr:hover{background:color-mix(in srgb,var(--main) 8%,transparent)}
-.meter{display:inline-block;width:64px;height:8px;margin-right:8px;border-radius:4px;
-background:var(--line);overflow:hidden}.meter i{display:block;height:100%;background:var(--main)}
-.key{color:var(--soft);font-size:13px;margin:0 0 10px}.key i{display:inline-block;width:10px;
-height:10px;border-radius:2px;margin:0 4px 0 10px}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:4px 18px;margin:0;font-size:14px}
-dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
-@media(max-width:600px){dl{grid-template-columns:1fr}dd{margin-bottom:6px}}
-@media(max-width:440px){.plots{grid-template-columns:1fr}}
-"""
 
-_SCRIPT = """
-const body=document.querySelector('tbody')??{rows:[]};
-document.querySelectorAll('th button').forEach(button=>button.onclick=()=>{
- const head=button.parentElement,column=head.cellIndex,
-  up=head.getAttribute('aria-sort')==='descending'||(!head.hasAttribute('aria-sort')&&column===0);
- document.querySelectorAll('th').forEach(h=>h.removeAttribute('aria-sort'));
- head.setAttribute('aria-sort',up?'ascending':'descending');
- const key=row=>row.cells[column].dataset.v,sign=up?1:-1;
- [...body.rows].sort((a,b)=>sign*(column?key(a)-key(b):key(a).localeCompare(key(b))))
-  .forEach(row=>body.append(row));});
-for(const row of body.rows)for(const [event,on] of [['mouseenter',true],['mouseleave',false]])
- row.addEventListener(event,()=>document.querySelectorAll('.each').forEach(curve=>
-  curve.classList.toggle('lit',on&&curve.dataset.n===row.cells[0].dataset.v)));
+def _beside(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def _style() -> str:
+    """Give the style sheet with the colours of trackers, light and dark."""
+    light, dark = (
+        "".join(f"--t{i}:{color};" for i, color in enumerate(colors))
+        for colors in (figure.TRACKERS, figure.TRACKERS_DARK)
+    )
+    both = f":root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    return f"{_beside('page.css')}{both}"
+
+
+def document(title: str, body: str, *scripts: str) -> str:
+    """Make a whole page.
+
+    Args:
+        title: of the window.
+        body: HTML.
+        scripts: names of files beside this one, run after the body.
+    """
+    run = "".join(f"<script>{_beside(name)}</script>" for name in scripts)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{escape(title)}</title><style>{_style()}</style></head><body><main>
+{body}
+</main>{run}</body></html>
 """
 
 
@@ -138,27 +115,40 @@ def plot(
     return f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">{"".join(parts)}</svg>'
 
 
-def strip(overlap: Float64[np.ndarray, " T"], columns: int = 150) -> str:
+def strip(
+    overlap: Float64[np.ndarray, " T"], columns: int = 150, *, kind: str = "", label: str = ""
+) -> str:
     """Draw the overlap over time as bars: the mean of each column's frames, red where under 0.5.
 
     Args:
         overlap: intersection over union a frame; NaN where the truth is absent.
         columns: bars at most.
+        kind: class of the element.
+        label: told to who cannot see it.
 
     Returns:
         An `<svg>` element, stretched to the width of its cell.
     """
     parts = np.array_split(overlap, min(columns, len(overlap)))
-    bars = []
+    paths = {"good": "", "bad": "", "absent": ""}
+    last = ""
     for k, part in enumerate(parts):
         known = part[np.isfinite(part)]
         value = float(known.mean()) if known.size else 0.06
         color = "absent" if not known.size else "good" if value >= 0.5 else "bad"
-        height = max(value, 0.06) * 24
-        place = f'x="{k}" y="{24 - height:.1f}" width="1.05" height="{height:.1f}"'
-        bars.append(f'<rect {place} fill="var(--{color})"/>')
+        start = "" if color == last else f"M{k} 24"
+        if start and last:
+            paths[last] += "V24"
+        paths[color] += f"{start}V{24 - max(value, 0.06) * 24:.0f}h1"
+        last = color
+    paths[last] += "V24"
+    bars = "".join(
+        f'<path d="{path}" fill="var(--{color})"/>' for color, path in paths.items() if path
+    )
     box = f'viewBox="0 0 {len(parts)} 24" preserveAspectRatio="none"'
-    return f'<svg {box} role="img" aria-label="overlap over time">{"".join(bars)}</svg>'
+    named = f' class="{kind}"' if kind else ""
+    told = escape(label or "overlap over time")
+    return f'<svg{named} {box} role="img" aria-label="{told}">{bars}</svg>'
 
 
 def tiles(values: Sequence[tuple[float | None, int, str]]) -> str:
@@ -168,6 +158,11 @@ def tiles(values: Sequence[tuple[float | None, int, str]]) -> str:
         for value, digits, label in values
     )
     return f'<section class="tiles">{"".join(parts)}</section>'
+
+
+def around(bounds: Sequence[float] | None) -> str:
+    """Write the bounds of an interval behind a label; nothing where there are none."""
+    return f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
 
 
 def plots(drawn: Mapping[str, str]) -> str:
@@ -206,13 +201,28 @@ def table(heads: Sequence[str], rows: Sequence[str]) -> str:
         heads: of all columns but the last.
         rows: from `row`, the largest headline first.
     """
-    marks = {1: ' aria-sort="descending"'}
+    marks = {0: ' data-kind="words"', 1: ' aria-sort="descending"'}
     head = "".join(
-        f'<th scope="col"{marks.get(i, "")}><button>{escape(text)}</button></th>'
+        f'<th scope="col"{marks.get(i, "")}><button type="button">{escape(text)}</button></th>'
         for i, text in enumerate(heads)
     )
-    return f"""<div class="card scroll"><table><thead><tr>{head}<th class="strip" scope="col">
-overlap over time</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>"""
+    return f"""<div class="card scroll"><table class="sorts"><thead><tr>{head}
+<th class="strip" scope="col">overlap over time</th></tr></thead>
+<tbody>{"".join(rows)}</tbody></table></div>"""
+
+
+def plain(name: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Make a table that does not sort.
+
+    Args:
+        name: of the element.
+        heads: words.
+        rows: cells, HTML each.
+    """
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"""<div class="card scroll"><table id="{name}"><thead><tr>{head}</tr></thead>
+<tbody>{lines}</tbody></table></div>"""
 
 
 def page(summary: Mapping[str, Any], count: str, body: str) -> str:
@@ -227,30 +237,42 @@ def page(summary: Mapping[str, Any], count: str, body: str) -> str:
         HTML that needs no other file.
     """
     model = summary["model"] or "stored boxes"
-    source = " ".join(word for word in (summary["data"], summary["format"]) if word)
-    hyper = summary.get("hyper") or {}
-    made_with = {
-        "model": model,
-        "tracker": summary.get("tracker"),
-        "weights SHA-256": summary.get("model_sha256"),
-        "constants": ", ".join(f"{name} {value}" for name, value in hyper.items()),
-        "data": source,
-        "hardware": summary["hardware"],
-        "versions": ", ".join(f"{name} {v}" for name, v in summary["versions"].items()),
-    }
-    rules = {name: text for name, text in summary["conventions"].items() if name != "name"}
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width,initial-scale=1">
-<title>{escape(model)} · siamjax evaluation</title><style>{_STYLE}</style></head><body><main>
-<h1>{escape(model)}</h1>
-<p class="under">{escape(source)}{" · " if source else ""}{count}, {summary["frames"]} frames ·
-convention “{escape(summary["conventions"]["name"])}” · {escape(summary["hardware"])}</p>
+    inside = f"""<h1>{escape(model)}</h1>
+{under(summary, count)}
 {body}
-<h2>How it was measured</h2><div class="card">{_rows(rules)}</div>
-<h2>What was measured</h2><div class="card">{_rows(made_with)}</div>
-</main><script>{_SCRIPT}</script></body></html>
-"""
+{measured(summary)}
+<h2>What was measured</h2><div class="card">{made_with(summary)}</div>"""
+    return document(f"{model} · siamjax evaluation", inside, "table.js")
+
+
+def under(summary: Mapping[str, Any], count: str) -> str:
+    """Say below the title what was run."""
+    source = " ".join(word for word in (summary["data"], summary["format"]) if word)
+    return f"""<p class="under">{escape(source)}{" · " if source else ""}{count},
+{summary["frames"]} frames · convention “{escape(summary["conventions"]["name"])}” ·
+{escape(summary["hardware"])}</p>"""
+
+
+def measured(summary: Mapping[str, Any]) -> str:
+    """List what the numbers mean."""
+    rules = {name: text for name, text in summary["conventions"].items() if name != "name"}
+    return f'<h2>How it was measured</h2><div class="card">{_rows(rules)}</div>'
+
+
+def made_with(summary: Mapping[str, Any]) -> str:
+    """List what answers were made with."""
+    hyper = summary.get("hyper") or {}
+    return _rows(
+        {
+            "model": summary["model"] or "stored boxes",
+            "tracker": summary.get("tracker"),
+            "weights SHA-256": summary.get("model_sha256"),
+            "constants": ", ".join(f"{name} {value}" for name, value in hyper.items()),
+            "data": " ".join(word for word in (summary["data"], summary["format"]) if word),
+            "hardware": summary["hardware"],
+            "versions": ", ".join(f"{name} {v}" for name, v in summary["versions"].items()),
+        }
+    )
 
 
 def counted(number: int, what: str) -> str:
@@ -258,7 +280,7 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number != 1 else ''}"
 
 
-KEY = '<p class="key">Overlap over time:{}</p>'.format(
+COLORS = "Overlap over time:{}".format(
     "".join(
         f'<i style="background:var(--{color})"></i>{text}'
         for color, text in (
@@ -269,3 +291,6 @@ KEY = '<p class="key">Overlap over time:{}</p>'.format(
     )
 )
 """What the colours of `strip` say."""
+
+KEY = f'<p class="key">{COLORS}</p>'
+"""The same as a paragraph."""

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,28 @@ def maker(tracker: Any, variables: Variables, hyper: Any = None) -> Maker:
         values = {name: np.asarray(value).tolist() for name, value in chosen._asdict().items()}
         constants = {n: str(v) if v in (np.inf, -np.inf) else v for n, v in values.items()}
     return Maker(store.digest(variables), repr(tracker), constants)
+
+
+def described(
+    numbers: Mapping[str, Any],
+    made: Maker | None = None,
+    *,
+    model: str = "",
+    data: str = "",
+    format: str = "",
+) -> dict[str, Any]:
+    """Give what `results.json` holds: numbers, between what they were made with and made on.
+
+    Args:
+        numbers: JSON-ready.
+        made: of the tracker; None for stored answers.
+        model: name of the tracker.
+        data: name of the dataset.
+        format: of the dataset.
+    """
+    header = {} if made is None else made.header()
+    about = {"model": model, "data": data, "format": format}
+    return {**about, **header, **numbers, "hardware": hardware(), "versions": versions()}
 
 
 def hardware() -> str:

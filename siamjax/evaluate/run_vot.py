@@ -3,92 +3,92 @@
 Answers are kept in VOT's own files alone, and analysed as they are read back from there.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
 from siamjax.data.tracks import Track
-from siamjax.evaluate import expected, formats, page, provenance, store, supervised, vot
-from siamjax.evaluate.drive import OnFrame, Tracker
-from siamjax.evaluate.run import check_tracks
+from siamjax.evaluate import (
+    aggregate,
+    expected,
+    page,
+    provenance,
+    store,
+    supervised,
+    vot,
+    vot_files,
+)
+from siamjax.evaluate.drive import Clock, OnFrame, Tracker
+from siamjax.evaluate.onepass import check_tracks
+from siamjax.evaluate.realtime import RealTime, experiment_of, told_of
 from siamjax.typing import Variables
 
-
-class Finished(NamedTuple):
-    """A sequence's run, and the median seconds of the tracker's calls, decoding left out."""
-
-    recording: vot.Recording
-    seconds: float
+Year = str | tuple[int, int]
+"""A key of `expected.INTERVALS`, or first and last length of the expected overlap."""
 
 
-def _follow(
+def follow(
     track: Track,
     tracker: Tracker,
     variables: Variables,
+    made: provenance.Maker,
     folder: Path,
     place: Path,
-    made_with: str,
-    on_frame: OnFrame | None,
-) -> Finished:
-    """Run one sequence, or read it where it is finished."""
-    path = place / "baseline" / track.name / f"{track.name}_001.txt"
-    told = store.sealed(folder, track.name, path, made_with)
-    if told is None:
-        found = supervised.run(track, tracker, variables, on_frame=on_frame)
-        formats.write_vot(place, track.name, [found.answers])
-        told = {"seconds": float(np.nanmedian(found.seconds))}
-        store.seal(folder, track.name, path, made_with, told)
-    elif on_frame:
-        on_frame(track.name, len(track), len(track))
-    answers = formats.read_vot(place, track.name, len(track))[:1]
-    truth = supervised.truth_regions(track)
-    recording = vot.Recording(track.name, truth, track.size(), answers, track.tags)
-    return Finished(recording, told["seconds"])
-
-
-def evaluate(
-    tracks: Sequence[Track],
-    tracker: Tracker,
-    variables: Variables,
-    out: str | Path,
-    place: Path,
     *,
-    convention: str = "pysot",
-    year: str | tuple[int, int] = "vot2018",
-    format: str = "",
-    model: str = "",
-    data: str = "",
+    real_time: RealTime | None = None,
+    clock: Clock = time.perf_counter,
     on_frame: OnFrame | None = None,
-) -> dict[str, Any]:
-    """Run a tracker over every track with restarts, and score accuracy, robustness and EAO.
+) -> float:
+    """Run a tracker over one track with restarts; a finished one is not run again.
 
-    A sequence whose file is complete and was made with the same variables, configuration, truth and
-    number of frames is not run again (the pictures themselves are not compared).
+    It is finished where its file is complete and was made with the same variables, configuration,
+    truth and number of frames (the pictures themselves are not compared).
 
     Args:
-        tracks: from `siamjax.data.readers.vot`.
+        track: from `siamjax.data.readers.vot`, with boxes or polygons.
         tracker: with `init` and `step`.
         variables: the tracker's.
-        out: folder for `results.json`, `report.html` and `timing/`.
-        place: folder for `baseline/SEQ/SEQ_001.txt`.
-        convention: a key of `vot.CONVENTIONS`.
-        year: a key of `expected.INTERVALS`, or first and last length of the expected overlap.
-        format: of the dataset, for the report.
-        model: name for the report.
-        data: name of the dataset for the report.
+        made: of tracker and variables.
+        folder: of the evaluation.
+        place: folder for `EXPERIMENT/SEQ/SEQ_001.txt`.
+        real_time: None lets the frames wait.
+        clock: seconds.
         on_frame: told after every frame.
 
     Returns:
-        What `results.json` holds: `eao`, `accuracy`, `robustness`, `lost`, `reliability`, `fps`,
-        `frames`, `sequences`, conventions, the curve of the expected overlap, versions.
+        Median seconds of the tracker's calls, decoding left out.
 
     Raises:
-        ValueError: as `vot.analyse` and `run.check_tracks`; truth that is masks; every sequence
-            shorter than the expected overlap is averaged over.
+        ValueError: as `supervised.run`.
         OSError: a folder cannot be written.
+    """
+    experiment = experiment_of(real_time)
+    truth, rate = supervised.truth_regions(track).tolist(), real_time.fps if real_time else None
+    made_with = made.key("supervised", track.name, len(track), truth, rate)
+    path = place / experiment / track.name / f"{track.name}_001.txt"
+    label = f"{track.name}.{experiment}"
+    told = store.sealed(folder, label, path, made_with)
+    if told is None:
+        timing = {"real_time": real_time, "clock": clock}
+        found = supervised.run(track, tracker, variables, **timing, on_frame=on_frame)
+        vot_files.write_supervised(place, track.name, [found.answers], experiment)
+        told = {"seconds": float(np.nanmedian(found.seconds))}
+        store.seal(folder, label, path, made_with, told)
+    elif on_frame:
+        on_frame(track.name, len(track), len(track))
+    return told["seconds"]
+
+
+def check(tracks: Sequence[Track], *, convention: str = "pysot", year: Year = "vot2018") -> None:
+    """Refuse what cannot be run or scored, before anything is.
+
+    Raises:
+        ValueError: as `onepass.check_tracks`; truth that is masks; lengths beyond every sequence.
     """
     rules, (low, high) = vot.convention(convention), expected.interval(year)
     check_tracks(tracks)
@@ -96,67 +96,104 @@ def evaluate(
         if track.masks is not None:
             raise ValueError(
                 f"{track.name}: expected boxes or polygons (VOT to 2019), got masks; runs from"
-                " anchors are in siamjax.evaluate.multistart"
+                " anchors take them (--split vot2020 to vot2022)"
             )
     longest = max(len(track) for track in tracks)
     if low + rules.first >= longest:
         raise ValueError(
             f"year: lengths {low} to {high} are beyond the longest sequence, {longest} frames"
         )
-    folder, made = Path(out), provenance.maker(tracker, variables)
-    finished = []
+
+
+def score(
+    tracks: Sequence[Track],
+    place: Path,
+    out: str | Path | None = None,
+    *,
+    made: provenance.Maker | None = None,
+    seconds: Mapping[str, float] | None = None,
+    convention: str = "pysot",
+    year: Year = "vot2018",
+    real_time: RealTime | None = None,
+    **about: Any,
+) -> dict[str, Any]:
+    """Score stored answers of supervised runs.
+
+    Args:
+        tracks: as `follow`.
+        place: folder of `EXPERIMENT/SEQ/SEQ_001.txt`; several runs over a sequence are averaged.
+        out: folder for `results.json` and `report.html`; None keeps nothing.
+        made: of the tracker, where it is known; its first run alone is scored then.
+        seconds: median of the tracker's calls, by the name of the track.
+        convention: a key of `vot.CONVENTIONS`.
+        year: a key of `expected.INTERVALS`, or first and last length of the expected overlap.
+        real_time: what the answers were made under, for the experiment's name.
+        about: `model`, `data` and `format`, for the report.
+
+    Returns:
+        What `results.json` holds: `eao`, `accuracy`, `robustness`, `lost`, `reliability`, `fps`,
+        `frames`, `sequences`, conventions, the curve of the expected overlap, versions.
+
+    Raises:
+        ValueError: as `check`, `vot_files.read_supervised` and `vot.analyse`.
+        OSError: the folder cannot be written.
+    """
+    check(tracks, convention=convention, year=year)
+    rules, (low, high) = vot.convention(convention), expected.interval(year)
+    recordings = []
     for track in tracks:
-        truth = supervised.truth_regions(track).tolist()
-        made_with = made.key("supervised", track.name, len(track), truth)
-        parts = (track, tracker, variables, folder, place, made_with, on_frame)
-        finished.append(_follow(*parts))
-    recordings = [one.recording for one in finished]
+        experiment = experiment_of(real_time)
+        answers = vot_files.read_supervised(place, track.name, len(track), experiment)
+        answers = answers if made is None else answers[:1]
+        truth = supervised.truth_regions(track)
+        recordings.append(vot.Recording(track.name, truth, track.size(), answers, track.tags))
     scores = vot.analyse(recordings, year, convention)
-    frames = [len(one.recording.truth) for one in finished]
-    seconds = sum(count * one.seconds for count, one in zip(frames, finished, strict=True))
+    frames = {one.name: len(one.truth) for one in recordings}
+    spent = {name: frames[name] * each for name, each in (seconds or {}).items()}
     sequences = {}
-    for one, count in zip(finished, frames, strict=True):
-        accuracy, lost = scores.sequences[one.recording.name]
-        sequences[one.recording.name] = {
+    for name, count in frames.items():
+        accuracy, lost = scores.sequences[name]
+        sequences[name] = {
             "accuracy": None if np.isnan(accuracy) else accuracy,
             "lost": lost,
             "frames": count,
-            "fps": _rate(1, one.seconds),
+            "fps": count / spent[name] if spent.get(name) else None,
         }
-    summary = {
-        "model": model,
-        "data": data,
-        "format": format,
-        **made.header(),
+    total = sum(spent.values())
+    numbers = {
         "eao": scores.eao,
         "accuracy": scores.accuracy,
         "robustness": scores.robustness,
         "lost": scores.lost,
         "reliability": scores.reliability,
-        "fps": _rate(scores.frames, seconds),
+        "fps": scores.frames / total if total else None,
         "frames": scores.frames,
+        "intervals": {"eao": aggregate.told(scores.eao_interval)},
         "sequences": sequences,
+        "attributes": {
+            tag: {**one._asdict(), "accuracy": None if np.isnan(one.accuracy) else one.accuracy}
+            for tag, one in vot.by_attribute(recordings, convention).items()
+        },
         "conventions": {
             "name": convention,
-            "run": f"started again {expected.SKIP} frames after a failure, an overlap of zero",
+            "run": f"started again {expected.SKIP} frames after a failure, an overlap of zero;"
+            f" {told_of(real_time)}",
             "accuracy": f"mean overlap over frames at least {vot.BURN_IN} after a start; null"
             " where there is none",
             "robustness": "failures (lost) per 100 frames",
             "reliability": "exp(-30 lost / frames), the chance to follow 30 frames",
             "eao": f"mean of the expected overlap over lengths from {low} to {high} frames",
+            "attributes": "over the frames that have one alone: accuracy, and failures (lost)",
             "overlap": f"counted in pixels; {rules.text}",
+            "intervals": aggregate.TEXT,
             "fps": "tracker alone, from the median time of a call",
         },
         "curves": {"expected_overlap": scores.curve.tolist()},
-        "hardware": provenance.hardware(),
-        "versions": provenance.versions(),
     }
-    store.write_summary(folder, summary, _render(summary, recordings, scores))
+    summary = provenance.described(numbers, made, **about)
+    if out is not None:
+        store.write_summary(Path(out), summary, _render(summary, recordings, scores))
     return summary
-
-
-def _rate(frames: int, seconds: float) -> float | None:
-    return frames / seconds if seconds > 0 else None
 
 
 def _shown(one: vot.Recording) -> Float64[np.ndarray, " T"]:
@@ -168,9 +205,10 @@ def _shown(one: vot.Recording) -> Float64[np.ndarray, " T"]:
 def _render(
     summary: dict[str, Any], recordings: Sequence[vot.Recording], scores: vot.Scores
 ) -> str:
+    around = page.around(summary["intervals"]["eao"])
     headline = page.tiles(
         [
-            (scores.eao, 3, "expected average overlap (EAO)"),
+            (scores.eao, 3, f"expected average overlap (EAO){around}"),
             (scores.accuracy, 3, "accuracy"),
             (scores.robustness, 3, "failures per 100 frames"),
             (scores.lost, 0, "failures"),
@@ -187,6 +225,17 @@ def _render(
         others = [(numbers["lost"], 0), (numbers["frames"], 0), (numbers["fps"], 1)]
         rows.append(page.row(name, accuracies[name], others, _shown(by_name[name])))
     table = page.table(("sequence", "accuracy", "failures", "frames", "frames/s"), rows)
-    body = f"""{headline}{page.plots({"Expected overlap": curve})}
+    shown = [
+        [
+            escape(tag),
+            "-" if one["accuracy"] is None else f"{one['accuracy']:.3f}",
+            f"{one['lost']:g}",
+            str(one["frames"]),
+        ]
+        for tag, one in summary["attributes"].items()
+    ]
+    heads = ("attribute", "accuracy", "failures", "frames")
+    attributes = f"<h2>Attributes</h2>{page.plain('attributes', heads, shown)}" if shown else ""
+    body = f"""{headline}{page.plots({"Expected overlap": curve})}{attributes}
 <h2>Sequences</h2>{page.KEY}{table}"""
     return page.page(summary, page.counted(len(rows), "sequence"), body)

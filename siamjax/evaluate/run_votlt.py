@@ -3,16 +3,17 @@
 Answers are analysed as they are read back from VOT's own files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from siamjax.data.tracks import Track
-from siamjax.evaluate import formats, longterm, page, provenance, raster, store
+from siamjax.evaluate import aggregate, longterm, page, provenance, raster, store, vot_files
 from siamjax.evaluate.drive import OnFrame, Tracker
-from siamjax.evaluate.run import follow, rate
+from siamjax.evaluate.onepass import follow
+from siamjax.evaluate.store import Run
 from siamjax.typing import Variables
 
 
@@ -23,10 +24,8 @@ def evaluate(
     out: str | Path,
     place: Path,
     *,
-    format: str = "",
-    model: str = "",
-    data: str = "",
     on_frame: OnFrame | None = None,
+    **about: Any,
 ) -> dict[str, Any]:
     """Run a tracker over every track, score precision, recall and F, and keep the results.
 
@@ -38,44 +37,71 @@ def evaluate(
         variables: the tracker's.
         out: folder, as `run.evaluate` keeps it.
         place: folder for `longterm/SEQ/SEQ_001.txt` and its confidences.
-        format: of the dataset, for the report.
-        model: name for the report.
-        data: name of the dataset for the report.
         on_frame: told after every frame.
+        about: `model`, `data` and `format`, for the report.
+
+    Returns:
+        As `score`.
+
+    Raises:
+        ValueError: as `longterm.analyse`, and `run.evaluate` of the tracks.
+        OSError: a folder cannot be written.
+    """
+    made = provenance.maker(tracker, variables)
+    runs = follow(tracks, tracker, variables, made, Path(out), on_frame=on_frame)
+    for name, run in runs.items():
+        vot_files.write_longterm(place, name, run.boxes, run.scores.round(4))
+    return score(tracks, place, out, made=made, runs=runs, **about)
+
+
+def score(
+    tracks: Sequence[Track],
+    place: Path,
+    out: str | Path | None = None,
+    *,
+    made: provenance.Maker | None = None,
+    runs: Mapping[str, Run] | None = None,
+    **about: Any,
+) -> dict[str, Any]:
+    """Score stored answers of long-term runs.
+
+    Args:
+        tracks: as `evaluate`.
+        place: folder of `longterm/SEQ/SEQ_001.txt` and its confidences.
+        out: folder for `results.json` and `report.html`; None keeps nothing.
+        made: of the tracker, where it is known.
+        runs: by the name of the track, for their times.
+        about: as `evaluate`.
 
     Returns:
         What `results.json` holds: `f`, `precision`, `recall`, `fps`, `frames`, `sequences`,
         conventions, curves over the thresholds, versions.
 
     Raises:
-        ValueError: as `longterm.analyse`, and `run.evaluate` of the tracks.
-        OSError: a folder cannot be written.
+        ValueError: as `vot_files.read_longterm` and `longterm.analyse`.
+        OSError: the folder cannot be written.
     """
-    folder, made = Path(out), provenance.maker(tracker, variables)
-    runs = follow(tracks, tracker, variables, made, folder, on_frame=on_frame)
-    answers = []
+    timed, answers = runs or {}, []
     for track in tracks:
-        run = runs[track.name]
-        formats.write_votlt(place, track.name, run.boxes, run.scores.round(4))
-        found = formats.read_votlt(place, track.name, len(track))
+        found = vot_files.read_longterm(place, track.name, len(track))
         confidence = np.full(len(track), np.nan) if found.confidence is None else found.confidence
         answers.append(longterm.Run(track.name, track.boxes, found.boxes, confidence, track.size()))
     scores = longterm.analyse(answers)
     sequences = {}
-    for name, (precision, recall, f) in scores.sequences.items():
+    for one in answers:
+        precision, recall, f = scores.sequences[one.name]
         numbers = {"f": f, "precision": precision, "recall": recall}
-        sequences[name] = {**numbers, "fps": runs[name].fps, "frames": len(runs[name].boxes)}
-    summary = {
-        "model": model,
-        "data": data,
-        "format": format,
-        **made.header(),
+        fps = timed[one.name].fps if one.name in timed else None
+        sequences[one.name] = {**numbers, "fps": fps, "frames": len(one.truth)}
+    numbers = {
         "f": scores.f,
         "precision": scores.precision,
         "recall": scores.recall,
         "threshold": scores.threshold if np.isfinite(scores.threshold) else None,
-        "fps": rate(list(runs.values())),
-        "frames": sum(len(run.boxes) for run in runs.values()),
+        "fps": store.rate(list(timed.values())),
+        "fps_tracker": store.rate_alone(list(timed.values())),
+        "frames": sum(len(one.truth) for one in answers),
+        "intervals": {"f": aggregate.told(scores.f_interval)},
         "sequences": sequences,
         "conventions": {
             "name": "longterm",
@@ -84,17 +110,19 @@ def evaluate(
             "f": "harmonic mean of both, at the threshold where it is greatest (null: no bound)",
             "mean": "of precision and recall over sequences, each with the same weight",
             "overlap": "counted in pixels; the first frame is no answer",
+            "intervals": aggregate.TEXT,
             "fps": "tracker and decoding, from the answer for frame 1 to the last one",
+            "fps_tracker": "the same frames, the tracker's steps alone",
         },
         "curves": {
             "precision": scores.precisions.tolist(),
             "recall": scores.recalls.tolist(),
             "f": scores.fs.tolist(),
         },
-        "hardware": provenance.hardware(),
-        "versions": provenance.versions(),
     }
-    store.write_summary(folder, summary, _render(summary, answers, scores))
+    summary = provenance.described(numbers, made, **about)
+    if out is not None:
+        store.write_summary(Path(out), summary, _render(summary, answers, scores))
     return summary
 
 
@@ -103,7 +131,7 @@ def _render(
 ) -> str:
     headline = page.tiles(
         [
-            (scores.f, 3, "F"),
+            (scores.f, 3, f"F{page.around(summary['intervals']['f'])}"),
             (scores.precision, 3, "precision"),
             (scores.recall, 3, "recall"),
             (summary["fps"], 1, "frames/s, with decoding"),

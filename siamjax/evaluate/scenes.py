@@ -6,6 +6,7 @@ A label map is uint8[H, W]: 0 the background, i + 1 object i.
 
 import functools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -13,11 +14,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from siamjax import geometry, masks
+from siamjax.data import labels
 from siamjax.data.labels import Labels
 from siamjax.data.readers.davis import Scene
-from siamjax.data.tracks import Mask, Track
+from siamjax.data.readers.masks import mask_box
+from siamjax.data.tracks import Mask, Track, list_pictures
 from siamjax.evaluate import store
-from siamjax.evaluate.drive import OnFrame, Tracker, drive, next_frame
+from siamjax.evaluate.drive import OnFrame, Tracker, drive, next_frame, opened
 from siamjax.evaluate.store import Run
 from siamjax.track.many import init_many, step_many
 from siamjax.track.state import Out
@@ -55,17 +58,17 @@ def fill(
 
 def _start(
     scene: Scene, tracker: Tracker, variables: Variables, frame: Frame, boxes: np.ndarray
-) -> tuple[Any, Callable[[Any, Frame], tuple[Any, tuple[Out, Any]]]]:
-    """Start on all objects: the state, and the step from it to `Out` and the label map."""
+) -> tuple[Callable[[], Any], Callable[[Any, Frame], tuple[Any, tuple[Out, Any]]]]:
+    """Give what starts on all objects, and the step to `Out` and the label map."""
     if len(scene.tracks) == 1:
-        state = tracker.init(variables, frame, boxes[0].copy())
+        start = lambda: tracker.init(variables, frame, boxes[0].copy())
 
         def forward(state, frame):
             state, out = tracker.step(variables, state, frame)
             return state, jax.tree.map(lambda a: a[None], out)
 
     else:
-        state = init_many(tracker, variables, frame, boxes)
+        start = lambda: init_many(tracker, variables, frame, boxes)
         forward = functools.partial(step_many, tracker, variables)
 
     def step(state, frame):
@@ -73,7 +76,7 @@ def _start(
         drawn = None if out.mask is None else masks.merge(out.mask, out.mask_threshold)
         return state, (out, drawn)
 
-    return state, step
+    return start, step
 
 
 def run_scene(
@@ -95,9 +98,19 @@ def run_scene(
         ValueError: a first box cannot be tracked, masks are of another size than frames, or the
             clip ends early.
     """
+    with opened(scene.tracks[0].media) as frames:
+        return _run(scene, tracker, variables, frames, on_frame)
+
+
+def _run(
+    scene: Scene,
+    tracker: Tracker,
+    variables: Variables,
+    frames: Iterator[Frame],
+    on_frame: OnFrame | None,
+) -> Followed:
     tracks = scene.tracks
     count, total = len(tracks), len(tracks[0])
-    frames: Iterator[Frame] = iter(tracks[0].media)
     frame = next_frame(frames, scene.name, 0, total)
     height, width = frame.shape[:2]
     for track in tracks:
@@ -122,12 +135,50 @@ def run_scene(
         if drawn is not None:
             maps.append(np.asarray(drawn))
 
-    state, step = _start(scene, tracker, variables, frame, boxes[0])
-    seconds, timed = drive(frames, scene.name, total, state, step, take, on_frame)
+    start, step = _start(scene, tracker, variables, frame, boxes[0])
+    times = drive(frames, scene.name, total, start, step, take, on_frame)
     if maps:
         maps.insert(0, fill(boxes[0], scores[0], height, width))
     rounded = [store.rounded(boxes[:, k]) for k in range(count)]
-    runs = (Run(rounded[k], scores[:, k], seconds, timed) for k in range(count))
+    runs = (Run(rounded[k], scores[:, k], *times) for k in range(count))
+    return Followed(tuple(runs), maps)
+
+
+def read_maps(scene: Scene, folder: Path) -> Followed:
+    """Read another tracker's label maps over a scene, `SEQ/00000.png` a frame, as DAVIS has them.
+
+    Boxes are those of the masks; there are none where an object is not drawn.
+
+    Args:
+        scene: the clip and its objects.
+        folder: of the tracker.
+
+    Raises:
+        ValueError: naming the file: no map of a frame, maps more than frames, one of another size
+            or that cannot be decoded.
+    """
+    place, total = folder / scene.name, len(scene.tracks[0])
+    paths = list_pictures(place) if place.is_dir() else ()
+    if len(paths) != total:
+        raise ValueError(f"{place}: expected {total} label maps, got {len(paths)}")
+    shape = truth(scene.tracks[0], 0).shape
+    boxes = np.full((total, len(scene.tracks), 4), np.nan, np.float32)
+    maps: list[Labels] = []
+    for path, row in zip(paths, boxes, strict=True):
+        found = labels.read(path)
+        if found.shape != shape:
+            sizes = [f"{width}x{height}" for height, width in (shape, found.shape)]
+            raise ValueError(f"{path}: expected {sizes[0]} pixels, got {sizes[1]}")
+        drawn = np.zeros(shape, np.uint8)
+        for k, track in enumerate(scene.tracks):
+            number = getattr(track.masks, "number", None)
+            inside = found > 0 if number is None else found == number
+            drawn[inside] = k + 1
+            box = mask_box(inside)
+            row[k] = np.nan if box is None else box
+        maps.append(drawn)
+    scores = np.ones(total, np.float32)
+    runs = (Run(boxes[:, k], scores, 0.0, 0) for k in range(len(scene.tracks)))
     return Followed(tuple(runs), maps)
 
 

@@ -6,7 +6,7 @@ the same run, filled, which is what masks have to beat.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +14,10 @@ import numpy as np
 
 from siamjax import masks
 from siamjax.data.readers.davis import Scene
-from siamjax.evaluate import ope, provenance, report, store, vos
+from siamjax.evaluate import aggregate, ope, provenance, report, store, vos
 from siamjax.evaluate.drive import OnFrame, Tracker
-from siamjax.evaluate.run import check_tracks, evaluate_boxes
+from siamjax.evaluate.onepass import check_names, check_tracks
+from siamjax.evaluate.run import evaluate_boxes
 from siamjax.evaluate.scenes import Followed, fill, run_scene, truth
 from siamjax.evaluate.store import Run
 from siamjax.typing import Variables
@@ -75,6 +76,42 @@ def _save(folder: Path, scene: Scene, found: Followed, made_with: str) -> None:
     store.save_maps(folder, scene.name, found.maps, made_with)
 
 
+def follow(
+    scene: Scene,
+    tracker: Tracker,
+    variables: Variables,
+    made: provenance.Maker,
+    folder: Path | None = None,
+    *,
+    on_frame: OnFrame | None = None,
+) -> Followed:
+    """Run a tracker over one scene; a finished one is read from the folder.
+
+    Args:
+        scene: from `siamjax.data.readers.davis`.
+        tracker: with `init` and `step`.
+        variables: the tracker's.
+        made: of tracker and variables.
+        folder: of the evaluation; None keeps nothing.
+        on_frame: told after every frame.
+
+    Raises:
+        ValueError: as `run_scene`.
+        OSError: the folder cannot be written.
+    """
+    total = len(scene.tracks[0])
+    boxes = [track.boxes[0].tolist() for track in scene.tracks]
+    made_with = made.key("masks", scene.name, total, boxes)
+    found = _resumed(folder, scene, made_with) if folder else None
+    if found is None:
+        found = run_scene(scene, tracker, variables, on_frame=on_frame)
+        if folder:
+            _save(folder, scene, found, made_with)
+    elif on_frame:
+        on_frame(scene.name, total, total)
+    return found
+
+
 def evaluate(
     scenes: Sequence[Scene],
     tracker: Tracker,
@@ -83,10 +120,8 @@ def evaluate(
     *,
     bound: float | int = vos.BOUND,
     places: vos.Places = "exact",
-    format: str = "",
-    model: str = "",
-    data: str = "",
     on_frame: OnFrame | None = None,
+    **about: Any,
 ) -> dict[str, Any]:
     """Run a tracker over every scene, score its masks, and keep the results in a folder.
 
@@ -101,10 +136,8 @@ def evaluate(
             object i), `boxes/`, `scores/` and `timing/`; None keeps nothing.
         bound: see `vos.contour`.
         places: see `vos.statistics`.
-        format: of the dataset, for the report.
-        model: name for the report.
-        data: name of the dataset for the report.
         on_frame: told after every frame.
+        about: `model`, `data` and `format`, for the report.
 
     Returns:
         What `results.json` holds: means over objects in `masks` (None from a tracker without
@@ -119,41 +152,61 @@ def evaluate(
     _check(scenes)
     folder = None if out is None else Path(out)
     made = provenance.maker(tracker, variables)
-    scored: dict[str, list[Scored]] = {}
-    runs = {}
-    for scene in scenes:
-        total = len(scene.tracks[0])
-        boxes = [track.boxes[0].tolist() for track in scene.tracks]
-        made_with = made.key("masks", scene.name, total, boxes)
-        found = _resumed(folder, scene, made_with) if folder else None
-        if found is None:
-            found = run_scene(scene, tracker, variables, on_frame=on_frame)
-            if folder:
-                _save(folder, scene, found, made_with)
-        elif on_frame:
-            on_frame(scene.name, total, total)
-        scored[scene.name] = score(scene, found, bound=bound, places=places)
-        runs[scene.name] = found.runs[0]
-    header = {"model": model, "data": data, "format": format, **made.header()}
-    summary = header | _summary(scenes, scored, runs, bound, places)
-    if folder is not None:
+    found = {
+        scene.name: follow(scene, tracker, variables, made, folder, on_frame=on_frame)
+        for scene in scenes
+    }
+    return score_all(scenes, found, folder, made=made, bound=bound, places=places, **about)
+
+
+def score_all(
+    scenes: Sequence[Scene],
+    found: Mapping[str, Followed],
+    out: str | Path | None = None,
+    *,
+    made: provenance.Maker | None = None,
+    bound: float | int = vos.BOUND,
+    places: vos.Places = "exact",
+    **about: Any,
+) -> dict[str, Any]:
+    """Score answers over scenes.
+
+    Args:
+        scenes: as `evaluate`.
+        found: answers by the name of the scene, from `follow` or `scenes.read_maps`.
+        out: folder for `results.json` and `report.html`; None keeps nothing.
+        made: of the tracker, where it is known.
+        bound: see `vos.contour`.
+        places: see `vos.statistics`.
+        about: `model`, `data` and `format`, for the report.
+
+    Returns:
+        As `evaluate`.
+
+    Raises:
+        ValueError: as `evaluate`, of the scenes.
+        OSError: the folder cannot be written.
+    """
+    _check(scenes)
+    scored = {
+        scene.name: score(scene, found[scene.name], bound=bound, places=places) for scene in scenes
+    }
+    runs = {name: one.runs[0] for name, one in found.items()}
+    summary = provenance.described(_summary(scenes, scored, runs, bound, places), made, **about)
+    if out is not None:
         objects = {
             track.name: one.filled if one.masks is None else one.masks
             for scene in scenes
             for track, one in zip(scene.tracks, scored[scene.name], strict=True)
         }
-        store.write_summary(folder, summary, report.render_masks(summary, objects))
+        store.write_summary(Path(out), summary, report.render_masks(summary, objects))
     return summary
 
 
 def _check(scenes: Sequence[Scene]) -> None:
     check_tracks([track for scene in scenes for track in scene.tracks])
-    names = [scene.name for scene in scenes]
+    check_names([scene.name for scene in scenes], "scenes")
     for scene in scenes:
-        if names.count(scene.name) > 1:
-            raise ValueError(f"scenes: two have the name {scene.name!r}")
-        if Path(scene.name).name != scene.name:
-            raise ValueError(f"scenes: the name {scene.name!r} cannot be a file's name")
         if len(scene.tracks) > masks.MOST:
             raise ValueError(f"{scene.name}: expected {masks.MOST} objects at most")
         if len(scene.tracks[0]) < 3:
@@ -173,6 +226,17 @@ def _numbers(scored: Sequence[Scored]) -> dict[str, Any]:
     }
 
 
+def _interval(sequences: Mapping[str, Any]) -> aggregate.Interval | None:
+    """Give J&F, of filled boxes where there are no masks, the mean over objects, with its interval.
+
+    Sequences are drawn, not objects: those of one sequence are easy or hard together.
+    """
+    objects = [list(one["objects"].values()) for one in sequences.values()]
+    found = [[(one["masks"] or one["filled_boxes"])["j_and_f"] for one in each] for each in objects]
+    totals = np.array([[sum(each)] for each in found], np.float64)
+    return aggregate.mean_ratio_interval(totals, np.array([[float(len(one))] for one in found]))
+
+
 def _summary(
     scenes: Sequence[Scene],
     scored: dict[str, list[Scored]],
@@ -181,11 +245,11 @@ def _summary(
     places: vos.Places,
 ) -> dict[str, Any]:
     """Average over objects, and say how."""
-    seconds = sum(run.seconds for run in runs.values())
     sequences = {
         scene.name: {
             **_numbers(scored[scene.name]),
             "fps": runs[scene.name].fps,
+            "fps_tracker": runs[scene.name].fps_tracker,
             "frames": len(scene.tracks[0]),
             "objects": {
                 track.name: _numbers([one])
@@ -196,9 +260,11 @@ def _summary(
     }
     return {
         **_numbers([one for each in scored.values() for one in each]),
-        "fps": sum(run.timed for run in runs.values()) / seconds if seconds > 0 else None,
+        "fps": store.rate(list(runs.values())),
+        "fps_tracker": store.rate_alone(list(runs.values())),
         "frames": sum(len(scene.tracks[0]) for scene in scenes),
         "objects": sum(len(scene.tracks) for scene in scenes),
+        "intervals": {"j_and_f": aggregate.told(_interval(sequences))},
         "sequences": sequences,
         "conventions": {
             "name": "davis",
@@ -215,8 +281,8 @@ def _summary(
             "masks": "each pixel to the most probable object above its threshold",
             "filled_boxes": "the boxes of the same run as masks; the higher score in front",
             "success_auc": ope.CONVENTIONS["visible"].text,
+            "intervals": aggregate.TEXT,
             "fps": "tracker, merging and decoding, all objects, from the answer for frame 1 on",
+            "fps_tracker": "the same frames, tracker and merging alone",
         },
-        "hardware": provenance.hardware(),
-        "versions": provenance.versions(),
     }

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from siamjax.data import labels
 from siamjax.data.labels import Labels
@@ -29,17 +29,37 @@ class Run(NamedTuple):
 
     `seconds` is the time from the answer for frame 1 to the answer for the last frame, decoding
     included, and `timed` the number of frames answered in it (0 for clips of one or two frames).
+    `steps` are the seconds of the tracker alone, frame by frame; None from earlier versions.
     """
 
     boxes: Float32[np.ndarray, "T 4"]
     scores: Float32[np.ndarray, " T"]
     seconds: float
     timed: int
+    steps: Float64[np.ndarray, " T"] | None = None
 
     @property
     def fps(self) -> float | None:
         """Frames a second, steady state; None where nothing was timed."""
-        return self.timed / self.seconds if self.timed and self.seconds > 0 else None
+        return rate([self])
+
+    @property
+    def fps_tracker(self) -> float | None:
+        """Frames a second of the tracker alone, steady state; None where nothing was timed."""
+        return rate_alone([self])
+
+
+def rate(runs: Sequence[Run]) -> float | None:
+    """Give the frames a second of runs together, decoding included; None if none was timed."""
+    seconds = sum(run.seconds for run in runs if run.timed)
+    return sum(run.timed for run in runs) / seconds if seconds > 0 else None
+
+
+def rate_alone(runs: Sequence[Run]) -> float | None:
+    """Give the frames a second of runs together, the tracker's steps alone; None if none was."""
+    known = [(run.timed, run.steps) for run in runs if run.timed and run.steps is not None]
+    seconds = sum(float(steps[-timed:].sum()) for timed, steps in known)
+    return sum(timed for timed, _ in known) / seconds if seconds > 0 else None
 
 
 def digest(variables: Variables) -> str:
@@ -90,6 +110,7 @@ def save(folder: Path, name: str, run: Run, made_with: str) -> None:
         "made_with": made_with,
         "seconds": run.seconds,
         "timed": run.timed,
+        "steps": None if run.steps is None else run.steps.tolist(),
         "sha256": _seal(boxes, scores),
     }
     contents = (boxes, scores, json.dumps(timing).encode())
@@ -110,12 +131,14 @@ def load(folder: Path, name: str, made_with: str) -> Run | None:
         timing = json.loads(timing_path.read_bytes())
         sealed = (timing["made_with"], timing["sha256"]) == (made_with, _seal(boxes, scores))
         seconds, timed = float(timing["seconds"]), int(timing["timed"])
+        told = timing.get("steps")
+        steps = None if told is None else np.asarray(told, np.float64)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if not sealed:
         return None
     values = np.array(scores.decode().split(), np.float32)
-    return Run(read_boxes(boxes_path), values, seconds, timed)
+    return Run(read_boxes(boxes_path), values, seconds, timed, steps)
 
 
 def _masks_paths(folder: Path, name: str) -> tuple[Path, Path]:

@@ -10,8 +10,8 @@ from jaxtyping import Float64
 from siamjax.data.tracks import Track
 from siamjax.evaluate import page, provenance, store
 from siamjax.evaluate.drive import OnFrame, Tracker
-from siamjax.evaluate.run import follow, rate
-from siamjax.evaluate.store import Run
+from siamjax.evaluate.onepass import follow
+from siamjax.evaluate.store import Run, rate
 from siamjax.typing import Variables
 
 
@@ -21,10 +21,10 @@ def withheld(tracks: Sequence[Track]) -> bool:
 
 
 def frame_seconds(run: Run) -> Float64[np.ndarray, " T"]:
-    """Give seconds a frame, the mean of those timed; 0 for the others, the first two."""
+    """Give the tracker's seconds a frame; 0 for the first two, which compile, and where unknown."""
     seconds = np.zeros(len(run.boxes))
-    if run.timed:
-        seconds[-run.timed :] = run.seconds / run.timed
+    if run.timed and run.steps is not None:
+        seconds[-run.timed :] = run.steps[-run.timed :]
     return seconds
 
 
@@ -35,10 +35,8 @@ def evaluate(
     out: str | Path,
     pack: Callable[[Mapping[str, Run]], Path],
     *,
-    format: str = "",
-    model: str = "",
-    data: str = "",
     on_frame: OnFrame | None = None,
+    **about: Any,
 ) -> dict[str, Any]:
     """Run a tracker over every track and pack its answers; finished sequences are not run again.
 
@@ -48,10 +46,8 @@ def evaluate(
         variables: the tracker's.
         out: folder, as `run.evaluate` keeps it.
         pack: writes the runs, by the name of their track, and gives the file to send in.
-        format: of the dataset, for the report.
-        model: name for the report.
-        data: name of the dataset for the report.
         on_frame: told after every frame.
+        about: `model`, `data` and `format`, for the report.
 
     Returns:
         What `results.json` holds: `submission` (the file, from `out` on), `fps`, `frames`,
@@ -64,11 +60,7 @@ def evaluate(
     folder = Path(out)
     made = provenance.maker(tracker, variables)
     runs = follow(tracks, tracker, variables, made, folder, on_frame=on_frame)
-    summary = {
-        "model": model,
-        "data": data,
-        "format": format,
-        **made.header(),
+    numbers = {
         "submission": pack(runs).relative_to(folder).as_posix(),
         "fps": rate(list(runs.values())),
         "frames": sum(len(run.boxes) for run in runs.values()),
@@ -80,9 +72,8 @@ def evaluate(
             "truth": "of the first frame alone; the benchmark's server scores the answers",
             "fps": "tracker and decoding, from the answer for frame 1 to the last one",
         },
-        "hardware": provenance.hardware(),
-        "versions": provenance.versions(),
     }
+    summary = provenance.described(numbers, made, **about)
     values = [(summary["fps"], 1, "frames/s, with decoding")]
     body = f"{page.tiles(values)}<h2>To send in</h2><p>{summary['submission']}</p>"
     shown = page.page(summary, page.counted(len(runs), "sequence"), body)

@@ -1,51 +1,24 @@
 """The supervised run of VOT 2013 to 2019: stopped at a failure, started again five frames later.
 
-A tracker fails where its region shares no pixel with the truth (`raster`, within the frame). In
-real-time mode frames arrive at a fixed rate whether the tracker is done or not.
+A tracker fails where its region shares no pixel with the truth (`raster`, within the frame).
 Source: Kristan et al., A novel performance evaluation methodology for single-target trackers, 2016;
 starts and failures as in PySOT's `test.py`.
 """
 
-import math
+import functools
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from siamjax import polygons
 from siamjax.data.tracks import Track
 from siamjax.evaluate import expected, raster, vot
-from siamjax.evaluate.drive import OnFrame, Tracker, next_frame
+from siamjax.evaluate.drive import Clock, OnFrame, Tracker, next_frame, opened
+from siamjax.evaluate.realtime import Pace, RealTime
 from siamjax.track.state import Out
-from siamjax.typing import Variables
-
-
-@dataclass(frozen=True)
-class RealTime:
-    """Frames that do not wait.
-
-    A call takes one frame's time at least; if it takes longer, its answer stands for the frames
-    that pass meanwhile, and the tracker next sees the frame that is there when it is done.
-
-    Attributes:
-        fps: frames that arrive in a second.
-        grace: calls from a start on, itself counted, that are taken to be in time.
-    """
-
-    fps: float | int = 25.0
-    grace: int = 3
-
-    def __post_init__(self):
-        if not self.fps > 0:
-            raise ValueError(f"fps: expected more than 0, got {self.fps}")
-
-    def frames(self, seconds: float, calls: int) -> float:
-        """Give the frames that pass during the call with this number, counted from 1."""
-        return 1.0 if calls <= self.grace else max(1.0, seconds * self.fps)
+from siamjax.typing import Frame, Variables
 
 
 class Supervised(NamedTuple):
@@ -81,7 +54,7 @@ def run(
     *,
     hyper: Any = None,
     real_time: RealTime | None = None,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Clock = time.perf_counter,
     on_frame: OnFrame | None = None,
 ) -> Supervised:
     """Run a tracker over a clip, starting it again after each failure.
@@ -108,36 +81,39 @@ def run(
     starts = polygons.equal_area_boxes(truth).astype(np.float32)
     codes, seconds = np.zeros(total, np.int64), np.full(total, np.nan)
     answers: list[Float64[np.ndarray, " values"]] = []
-    frames = iter(track.media)
-    start, due, passed, calls = 0, 0, 0.0, 0
+    pace, start = Pace(real_time, clock), 0
     state: Any = None
     region = np.zeros(4)
-    for index in range(total):
-        frame = next_frame(frames, track.name, index, total)
-        size = (frame.shape[1], frame.shape[0])
-        began, called = clock(), False
-        if index == start and there[index]:
-            state = tracker.init(variables, frame, starts[index].copy(), hyper)
-            jax.block_until_ready(state)
-            codes[index] = vot.STARTED
-            region, passed, calls, called = np.asarray(starts[index], np.float64), 0.0, 0, True
-        elif index == start:
-            start += 1
-        elif index > start and index == due:
-            state, out = tracker.step(variables, state, frame, hyper)
-            region, called = region_of(out) if bool(out.valid) else region, True
-        if called:
-            seconds[index] = clock() - began
-            calls += 1
-            passed += real_time.frames(float(seconds[index]), calls) if real_time else 1.0
-            due = start + math.floor(passed)
-        if index > start:
-            failed = there[index] and not raster.overlap(region[None], truth[index, None], size) > 0
-            codes[index] = vot.FAILED if failed else vot.REGION
-            start = index + expected.SKIP if failed else start
-        answers.append(region)
-        if on_frame:
-            on_frame(track.name, index + 1, total)
+
+    def begin(frame: Frame, index: int) -> Any:
+        return tracker.init(variables, frame, starts[index].copy(), hyper)
+
+    def go_on(frame: Frame, state: Any) -> tuple[Any, Float64[np.ndarray, " values"] | None]:
+        state, out = tracker.step(variables, state, frame, hyper)
+        return state, region_of(out) if bool(out.valid) else None
+
+    with opened(track.media) as frames:
+        for index in range(total):
+            frame = next_frame(frames, track.name, index, total)
+            size = (frame.shape[1], frame.shape[0])
+            if index == start and there[index]:
+                pace.start(index)
+                state, seconds[index] = pace.call(functools.partial(begin, frame, index))
+                codes[index] = vot.STARTED
+                region = np.asarray(starts[index], np.float64)
+            elif index == start:
+                start += 1
+            elif index > start and index == pace.due:
+                found, seconds[index] = pace.call(functools.partial(go_on, frame, state))
+                state, region = found[0], region if found[1] is None else found[1]
+            if index > start:
+                shared = raster.overlap(region[None], truth[index, None], size)
+                failed = there[index] and not shared > 0
+                codes[index] = vot.FAILED if failed else vot.REGION
+                start = index + expected.SKIP if failed else start
+            answers.append(region)
+            if on_frame:
+                on_frame(track.name, index + 1, total)
     return Supervised(vot.Answers(codes, _stacked(codes, answers)), seconds)
 
 

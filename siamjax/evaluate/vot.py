@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
 from siamjax import polygons
-from siamjax.evaluate import expected, raster
+from siamjax.evaluate import aggregate, expected, raster
+from siamjax.evaluate.aggregate import Interval
 
 REGION, SKIPPED, STARTED, FAILED = -1, 0, 1, 2
 """What a frame's answer is; the last three are the codes that result files hold."""
@@ -114,6 +115,7 @@ class Scores(NamedTuple):
     `robustness` is failures per 100 frames; `lost` failures in all, the mean over repetitions;
     `reliability` exp(-30 lost / frames), the chance to follow 30 frames. `curve` holds at k the
     expected overlap over k frames after the first. `sequences` has (accuracy, failures) by name.
+    `eao_interval` is the bootstrap's over sequences, None for a lone one.
     """
 
     accuracy: float
@@ -124,6 +126,7 @@ class Scores(NamedTuple):
     curve: Float64[np.ndarray, " length"]
     frames: int
     sequences: dict[str, tuple[float, float]]
+    eao_interval: Interval | None = None
 
 
 def convention(name: str) -> Convention:
@@ -205,7 +208,7 @@ def analyse(
         raise ValueError(f"recordings: expected as many runs each, got {sorted(counts)}")
     if tag and not any(tag in one.tags for one in recordings):
         raise ValueError(f"tag: no sequence has {tag!r}")
-    counted, pieces, sequences = [], [], {}
+    counted, pieces, sequences = [], {}, {}
     lost, frames, length = 0.0, 0, 0
     for one in recordings:
         total = len(one.truth)
@@ -213,13 +216,14 @@ def analyse(
         tagged = np.asarray(one.tags.get(tag, everywhere), np.bool_)
         per_run = []
         failures = 0
+        pieces[one.name] = []
         for run in one.runs:
             wide, narrow = _overlaps_within(
                 one, run, (rules.accuracy_margin, rules.expected_margin)
             )
             per_run.append(np.where(burnt_in(run.codes) & tagged, wide, np.nan))
             failures += int(tagged[run.failures].sum())
-            pieces += expected.fragments(
+            pieces[one.name] += expected.fragments(
                 narrow, run.failures, tagged, through_skip=rules.through_skip
             )
         overlap = _mean_of_known(np.stack(per_run))
@@ -231,7 +235,10 @@ def analyse(
     accuracy = float(_mean_of_known(np.concatenate(counted)))
     if np.isnan(accuracy):
         raise ValueError("recordings: no frame has an overlap that counts")
-    curve = expected.mean_curve(pieces, length)
+    curve = expected.mean_curve([part for parts in pieces.values() for part in parts], length)
+    low, high = expected.interval(year)
+    each = np.array([expected.sums(parts, length) for parts in pieces.values()])
+    each = each[:, :, low + rules.first : high + rules.first + 1]
     return Scores(
         accuracy=accuracy,
         robustness=lost / frames * 100,
@@ -241,7 +248,49 @@ def analyse(
         curve=curve,
         frames=frames,
         sequences=sequences,
+        eao_interval=aggregate.mean_ratio_interval(each[:, 0], each[:, 1]),
     )
+
+
+class Tagged(NamedTuple):
+    """What runs are worth in the frames with one attribute; NaN where no overlap counts."""
+
+    accuracy: float
+    lost: float
+    frames: int
+
+
+def by_attribute(
+    recordings: Sequence[Recording], convention_name: str = "pysot"
+) -> dict[str, Tagged]:
+    """Score the frames of each attribute alone: accuracy and failures, as `analyse` with a tag.
+
+    Args:
+        recordings: the sequences.
+        convention_name: a key of `CONVENTIONS`.
+
+    Returns:
+        By attribute, those that no frame has left out.
+    """
+    margin = convention(convention_name).accuracy_margin
+    found: dict[str, list[tuple[np.ndarray, float, int]]] = {}
+    for one in recordings:
+        bound = (one.size[0] - margin, one.size[1] - margin)
+        runs = [
+            np.where(burnt_in(run.codes), overlaps(one.truth, run, bound), np.nan)
+            for run in one.runs
+        ]
+        overlap = _mean_of_known(np.stack(runs))
+        for tag, flags in one.tags.items():
+            tagged = np.asarray(flags, np.bool_)
+            lost = float(np.mean([tagged[run.failures].sum() for run in one.runs]))
+            found.setdefault(tag, []).append((overlap[tagged], lost, int(tagged.sum())))
+    tables = {tag: tuple(zip(*parts, strict=True)) for tag, parts in sorted(found.items())}
+    return {
+        tag: Tagged(float(_mean_of_known(np.concatenate(values))), sum(lost), sum(frames))
+        for tag, (values, lost, frames) in tables.items()
+        if sum(frames)
+    }
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:

@@ -33,9 +33,6 @@ def test_attributes():
     ]
     having = aggregate.attributes(tracks)
     assert having == {"blur": ["b"], "occlusion": ["a", "b"]}
-    values = {"a": 0.25, "b": 0.75, "c": 0.0}
-    assert aggregate.by_attribute(values, having) == {"blur": 0.75, "occlusion": 0.5}
-    assert aggregate.by_attribute({"a": 0.25}, having) == {"occlusion": 0.25}
 
 
 def test_interval_is_that_of_the_mean():
@@ -82,3 +79,30 @@ def test_refusals():
         interval(np.ones(2), draws=0)
     with pytest.raises(ValueError, match="others: expected 2 sequences, got 3"):
         inspect.unwrap(aggregate.difference)(np.ones(2), np.ones(3))
+
+
+def test_interval_of_a_ratio():
+    # Two lengths; the second is known of the last two sequences alone.
+    over = np.array([[0.2, 0.0], [0.9, 0.3], [1.2, 0.9]])
+    under = np.array([[1.0, 0.0], [1.0, 1.0], [2.0, 1.0]])
+    found = aggregate.mean_ratio_interval(over, under)
+    assert found is not None
+    assert found.mean == pytest.approx((2.3 / 4 + 1.2 / 2) / 2)
+    # Of 27 draws one holds the first alone, (0.2 + 0) / 2, one the last, (0.6 + 0.9) / 2; 1 in 27
+    # is more than the 1 in 40 that lies beyond each bound.
+    assert (found.low, found.high) == (pytest.approx(0.1), pytest.approx(0.75))
+    assert aggregate.mean_ratio_interval(over[:1], under[:1]) is None
+    assert aggregate.told(None) is None
+    assert aggregate.told(found) == [found.low, found.high]
+
+
+def test_weighted_means():
+    values, weights = np.array([0.2, 0.6]), np.array([10, 30])
+    found = aggregate.confidence_interval(values, weights=weights)
+    assert found == (pytest.approx(0.5), pytest.approx(0.2), pytest.approx(0.6))
+    drawn = aggregate.difference(values, np.array([0.6, 0.6]), weights=weights)
+    assert drawn[:3] == (pytest.approx(-0.1), pytest.approx(-0.4), 0)
+    interval = inspect.unwrap(aggregate.confidence_interval)
+    for bad in (np.array([1, 0]), np.array([1.0]), np.array([1, np.nan])):
+        with pytest.raises(ValueError, match="weights: expected 2 numbers above zero"):
+            interval(values, weights=bad)

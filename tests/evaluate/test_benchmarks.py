@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from siamjax import cli, weights
-from siamjax.evaluate import benchmarks, formats, vot
-from siamjax.track.state import Out
+from siamjax import cli
+from siamjax.evaluate import benchmarks, formats, vot, vot_files
 
 FRAMES = 16
 SPEEDS = {"slow": 1.0, "fast": 2.0}
@@ -22,33 +21,9 @@ def _truth(name):
     return boxes
 
 
-class Drift:
-    """Moves the first box to the right by `speed` a frame; surer than half in even frames."""
-
-    def __init__(self, speed):
-        self.speed, self.steps = speed, 0
-
-    def __repr__(self):
-        return f"Drift({self.speed})"
-
-    def init(self, variables, frame, box, hyper=None):
-        return np.asarray(box), 0
-
-    def step(self, variables, state, frame, hyper=None):
-        self.steps += 1
-        box, index = state[0] + np.array([self.speed, 0, 0, 0], np.float32), state[1] + 1
-        score = np.float32(0.3 if index % 2 else 0.8)
-        return (box, index), Out(box, score, np.bool_(True), np.bool_(False))
-
-
 @pytest.fixture(autouse=True)
-def trackers(monkeypatch):
-    """Trackers in place of weights: "drift.npz" follows "slow", "still" stays where it began."""
-    made = {"drift.npz": Drift(1.0), "still": Drift(0.0)}
-    variables = {"gain": np.zeros(1, np.float32)}
-    monkeypatch.setattr(weights, "load", lambda model: (made[model], variables))
-    monkeypatch.setattr(cli, "enable_compile_cache", lambda: None)
-    return made
+def _trackers(trackers):
+    """Every test here runs fakes."""
 
 
 def _pictures(folder, first=1, digits=8):
@@ -94,6 +69,11 @@ def _tcolor128(root, name):
     _write(root / name / f"{name}_gt.txt", _truth(name), 1)
 
 
+def _folder(root, name):
+    _pictures(root / name, digits=4)
+    _write(root / name / "groundtruth.txt", _truth(name))
+
+
 def _dtb70(root, name):
     _pictures(root / name / "img", digits=5)
     _write(root / name / "groundtruth_rect.txt", _truth(name), 1)
@@ -121,9 +101,20 @@ class Case(NamedTuple):
     convention: str
     perfect: float
     split: str = ""
+    place: str = "results/drift"  # of the results of "drift", from the output folder on
 
 
 CASES = {
+    "folder": Case(
+        _folder,
+        lambda place, tracker, name: formats.read_boxes(
+            place.parent / "boxes" / f"{name}.txt", FRAMES
+        ),
+        "visible",
+        20 / 21,
+        place="boxes",
+    ),
+    "otb": Case(_dtb70, _plain, "pysot", 20 / 21),
     "got10k": Case(
         _got10k,
         lambda place, tracker, name: formats.read_got10k(place / tracker, name, FRAMES)[0].boxes,
@@ -135,6 +126,7 @@ CASES = {
         lambda place, tracker, name: formats.read_lasot(place, tracker, name, FRAMES),
         "pysot-lasot",
         20 / 21,
+        place="results/drift_tracking_result",
     ),
     "uav123": Case(_uav123, _plain, "got10k-uav", 20 / 21),
     "nfs": Case(
@@ -153,6 +145,7 @@ CASES = {
         "trackingnet",
         39 / 40,
         "TRAIN_0",
+        "results/drift.zip",
     ),
 }
 
@@ -188,6 +181,19 @@ def test_one_pass(name, tmp_path, trackers):
         found = case.back(out / "results", "drift", sequence)
         np.testing.assert_allclose(found, _truth("slow"), atol=1e-3)
     assert (out / "report.html").stat().st_size > 1000
+    # The same results as those of somebody else, beside a tracker that is run.
+    beside = (root, "--format", name, "--out", tmp_path / "both", *split)
+    assert _main(*beside, "--model", "still", "--boxes", out / case.place) == 0
+    both = _summary(tmp_path / "both")
+    theirs = benchmarks.tracker_name(case.place)
+    assert set(both["trackers"]) == {"still", theirs}
+    assert [one["name"] for one in both["ranking"]] == [theirs, "still"]
+    read = both["trackers"][theirs]
+    for key in ("success_auc", "precision_20", "normalised_auc", "mean_iou", "frames"):
+        assert read[key] == pytest.approx(summary[key]), key
+    assert read["fps"] is None
+    assert json.loads((tmp_path / "both" / theirs / "results.json").read_text()) == read
+    assert (tmp_path / "both" / "report.html").stat().st_size > 1000
 
 
 def test_got10k_numbers_and_two_trackers(tmp_path):
@@ -257,7 +263,7 @@ def test_vot(tmp_path, trackers, capsys):
     assert summary["accuracy"] == summary["sequences"]["slow"]["accuracy"]
     curve = summary["curves"]["expected_overlap"]  # both conventions have slices of their own
     assert summary["eao"] == pytest.approx(np.mean(curve[1:4]))
-    (found,) = formats.read_vot(out / "results" / "still", "fast", FRAMES)
+    (found,) = vot_files.read_supervised(out / "results" / "still", "fast", FRAMES)
     assert found.codes.tolist() == [vot.STARTED, *[vot.REGION] * 9, vot.FAILED, *[0] * 4, 1]
     steps = trackers["still"].steps
     assert _main(*arguments, "--model", "still") == 0
@@ -293,7 +299,7 @@ def test_votlt(tmp_path, trackers):
     assert summary["precision"] == pytest.approx(11 / 15)
     assert summary["recall"] == pytest.approx(11 / 12)
     assert summary["f"] == pytest.approx(2 * 11 / (15 + 12))
-    found = formats.read_votlt(out / "results" / "drift", "slow", FRAMES)
+    found = vot_files.read_longterm(out / "results" / "drift", "slow", FRAMES)
     np.testing.assert_allclose(found.boxes[1:], _truth("slow")[1:], atol=1e-4)
     assert found.confidence is not None
     np.testing.assert_allclose(found.confidence[1:3], [0.3, 0.8])
@@ -302,19 +308,26 @@ def test_votlt(tmp_path, trackers):
     assert list(_summary(out)["sequences"]) == ["fast", "slow"]
 
 
-def test_masks_of_vot_are_refused(tmp_path, capsys):
+def test_masks_of_vot_are_refused_for_restarts(tmp_path, capsys):
     _vot(tmp_path, "slow")
     (tmp_path / "slow" / "groundtruth.txt").write_text("m4,5,2,2,0,4\n" * FRAMES)
-    out = tmp_path / "out"
-    arguments = ("--format", "vot", "--split", "2-4", "--model", "still", "--out", out)
-    assert _main(tmp_path, *arguments) == 2
+    arguments = (tmp_path, "--format", "vot", "--model", "still", "--out", tmp_path / "out")
+    assert _main(*arguments, "--split", "vot2018") == 2
     assert "slow: expected boxes or polygons (VOT to 2019), got masks" in capsys.readouterr().err
+    assert _main(*arguments) == 2
+    assert "slow: expected anchors to start from, in anchor.value" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--format", "vot", "--boxes", "b"), "boxes: not taken with --format vot, got b"),
+        (("--model", "a/x.npz", "x"), "model, boxes: two trackers have the name 'x'"),
+        (("--format", "got10k", "--real-time", "25"), "real_time: not taken with --format got10k"),
+        (("--format", "vot", "--real-time", "-1"), "fps: expected more than 0, got -1.0"),
+        (
+            ("--format", "vot", "--real-time", "25", "--processes", "2"),
+            "processes: expected 1 with --real-time, got 2",
+        ),
         (("--format", "votlt", "--convention", "x"), "convention: not taken with --format votlt"),
         (("--format", "vot", "--convention", "pyso"), "unknown convention 'pyso': did you mean"),
         (("--format", "dtb70", "--split", "x"), "split: not taken with --format dtb70, got 'x'"),

@@ -126,7 +126,7 @@ def test_davis_tree(tree, model, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "davis", "--boxes", "b"], "boxes: not taken with --format davis, got b"),
+        (["--format", "davis", "--boxes", "b"], "boxes: b: no such file or folder"),
         (["--format", "davis", "--convention", "otb"], "convention: not taken with --format davis"),
         (["--split", "2016/val"], "split: not taken with --format folder, got '2016/val'"),
         (["--format", "davis", "--split", "2016/val"], "val.txt: cannot be read"),

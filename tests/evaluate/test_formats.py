@@ -3,7 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from siamjax.evaluate import formats, longterm, ope, vot
+from siamjax.evaluate import formats, longterm, ope, vot, vot_files
 
 BOXES = np.array([[0.0, 1, 10, 20], [1.5, 2.25, 10, 20], [-3, 4, 10.125, 20]])
 
@@ -136,7 +136,7 @@ def test_vot_codes_and_regions(tmp_path):
     boxes = np.tile(np.array([[1.0, 2, 30, 40]]), (6, 1))
     turned = np.tile(np.array([[5.0, 0, 10, 5, 5, 10, 0, 5.5]]), (6, 1))
     runs = [vot.Answers(CODES, boxes), vot.Answers(CODES, turned)]
-    formats.write_vot(tmp_path, "ants1", runs)
+    vot_files.write_supervised(tmp_path, "ants1", runs)
     assert (tmp_path / "baseline/ants1/ants1_001.txt").read_text().splitlines() == [
         "1",
         "1.0000,2.0000,30.0000,40.0000",
@@ -145,7 +145,7 @@ def test_vot_codes_and_regions(tmp_path):
         "0",
         "1",
     ]
-    again = formats.read_vot(tmp_path, "ants1", 6)
+    again = vot_files.read_supervised(tmp_path, "ants1", 6)
     assert len(again) == 2
     for one, other in zip(runs, again, strict=True):
         np.testing.assert_array_equal(one.codes, other.codes)
@@ -168,24 +168,24 @@ def test_broken_vot_files(tmp_path, text, message):
     (tmp_path / "baseline" / "a").mkdir(parents=True)
     (tmp_path / "baseline" / "a" / "a_001.txt").write_text(text)
     with pytest.raises(ValueError, match=message):
-        formats.read_vot(tmp_path, "a", 2)
+        vot_files.read_supervised(tmp_path, "a", 2)
 
 
 def test_boxes_among_polygons_become_polygons(tmp_path):
     (tmp_path / "baseline" / "a").mkdir(parents=True)
     (tmp_path / "baseline" / "a" / "a_001.txt").write_text("1\n1,2,3,4\n0,0,1,0,1,1,0,1\n")
-    (run,) = formats.read_vot(tmp_path, "a", 3)
+    (run,) = vot_files.read_supervised(tmp_path, "a", 3)
     assert run.regions[1].tolist() == [1, 2, 4, 2, 4, 6, 1, 6]
 
 
 def test_long_term(tmp_path):
     boxes, confidence = BOXES.copy(), np.array([0.9, 0.25, 0.5])
     boxes[2] = np.nan
-    formats.write_votlt(tmp_path, "ballet", boxes, confidence)
+    vot_files.write_longterm(tmp_path, "ballet", boxes, confidence)
     place = tmp_path / "longterm" / "ballet"
     assert (place / "ballet_001.txt").read_text().splitlines()[0] == "1"
     assert (place / "ballet_001_confidence.value").read_text() == "\n0.250000\n0.500000\n"
-    found = formats.read_votlt(tmp_path, "ballet", 3)
+    found = vot_files.read_longterm(tmp_path, "ballet", 3)
     assert found.confidence is not None
     assert np.isnan(found.boxes[[0, 2]]).all()
     np.testing.assert_array_equal(found.boxes[1], boxes[1])
@@ -195,10 +195,10 @@ def test_long_term(tmp_path):
     assert longterm.analyse([run]).precision == 0.5
     (place / "ballet_001_confidence.value").write_text("\n0.25\n")
     with pytest.raises(ValueError, match=r"confidence\.value, line 3: missing, expected 3"):
-        formats.read_votlt(tmp_path, "ballet", 3)
+        vot_files.read_longterm(tmp_path, "ballet", 3)
     (place / "ballet_001_confidence.value").write_text("\n\n0.25\n")
     with pytest.raises(ValueError, match=r"confidence\.value, line 2: expected a confidence"):
-        formats.read_votlt(tmp_path, "ballet", 3)
+        vot_files.read_longterm(tmp_path, "ballet", 3)
     (place / "ballet_001.txt").write_text("1\n2\n1,2,3,4\n")
     with pytest.raises(ValueError, match=r"ballet_001\.txt, line 2: expected four numbers"):
-        formats.read_votlt(tmp_path, "ballet", 3)
+        vot_files.read_longterm(tmp_path, "ballet", 3)

@@ -24,6 +24,10 @@ def test_equals_pysot():
         np.testing.assert_allclose(scores.fs, golden["mean_f1"], atol=1e-6)
         found = (scores.precision, scores.recall, scores.f)
         np.testing.assert_allclose(found, golden["best"], atol=1e-6)
+        around = scores.f_interval
+        assert around is not None
+        assert around.mean == pytest.approx(scores.f, abs=1e-12)
+        assert around.low < scores.f < around.high
         best = int(golden["best_index"])
         assert scores.threshold == golden["thresholds"][best]
         each = np.array(list(scores.sequences.values()))

@@ -67,6 +67,7 @@ def test_accuracy_and_robustness():
     assert scores.robustness == pytest.approx(0.6)
     np.testing.assert_allclose(scores.curve[1:], 0.7)
     assert scores.eao == pytest.approx(0.7)
+    assert scores.eao_interval is None
 
 
 def test_weights_of_sequences():
@@ -75,6 +76,9 @@ def test_weights_of_sequences():
     scores = multistart.analyse([one, other], 1, 5)
     assert scores.accuracy == pytest.approx((9.5 + 9) / (20 + 10))
     assert scores.robustness == pytest.approx((1 * 20 + 0.25 * 60) / 80)
+    # Two sequences: one draw in four holds the first alone, one the second.
+    bounds = (pytest.approx(0.75), pytest.approx(0.5), pytest.approx(1.0))
+    assert (scores.eao, scores.eao_interval) == (bounds[0], bounds)
 
 
 def test_expected_curve_equals_the_toolkits_loops():

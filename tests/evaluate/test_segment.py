@@ -141,6 +141,7 @@ def test_perfect_masks_and_their_boxes_filled(tmp_path):
     contour = vos.contour(square, corner(3, 1))
     assert pair["objects"]["pair.1"]["filled_boxes"]["f_mean"] == pytest.approx(contour)
     assert pair["frames"] == 6
+    assert summary["intervals"] == {"j_and_f": [1, 1]}
     assert summary["fps"] > 0
     assert told[0] == ("pair", 1, 6)
     assert told[-1] == ("alone", 4, 4)
@@ -264,7 +265,7 @@ def test_refusals():
         "tracks: expected at least one sequence": [],
         "pair: expected at least 3 frames": [short],
         "two sequences have the name 'pair'": [make(count=1), make(count=1)],
-        "scenes: two have the name 'pair'": [make(), make(count=1)],
+        "scenes: two sequences have the name 'pair'": [make(), make(count=1)],
         r"the name '\.\./a' cannot be a file's name": [make("../a", count=1)],
         "masks of 40x24 pixels for frames of 30x20": [other],
     }

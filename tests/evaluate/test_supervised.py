@@ -6,7 +6,7 @@ import pytest
 
 from siamjax.data.readers import vot as readers
 from siamjax.data.tracks import Track
-from siamjax.evaluate import formats, supervised, vot
+from siamjax.evaluate import realtime, supervised, vot, vot_files
 from siamjax.track.state import Out
 
 
@@ -136,7 +136,7 @@ def test_frames_without_truth():
 def test_real_time():
     # At 10 frames a second: the call for frame 3 takes 2.5 frames and is the fourth, out of grace.
     tracker = Scripted({3: 2, 5: 30}, seconds={0: 5.0, 1: 5.0, 2: 5.0, 3: 0.25})
-    real_time = supervised.RealTime(fps=10)
+    real_time = realtime.RealTime(fps=10)
     found = supervised.run(_track(9), tracker, {}, real_time=real_time, clock=tracker.clock)
     # Three calls in grace, however long; 3 + 2.5 frames later the next one seen is 5.
     assert tracker.seen == [1, 2, 3, 5]
@@ -158,7 +158,7 @@ def test_an_answer_that_is_late_is_judged_by_the_frames_that_pass():
         _track(9, boxes=boxes),
         tracker,
         {},
-        real_time=supervised.RealTime(fps=10, grace=0),
+        real_time=realtime.RealTime(fps=10, grace=0),
         clock=tracker.clock,
     )
     assert tracker.seen == [1, 2, 3]
@@ -185,8 +185,8 @@ def test_a_tree_run_with_two_trackers_written_and_read_back(tmp_path):
     found = {}
     for name, tracker in (("good", Scripted()), ("bad", Scripted({14: 30}))):
         answers = supervised.run(track, tracker, {}).answers
-        formats.write_vot(tmp_path / name, track.name, [answers])
-        again = formats.read_vot(tmp_path / name, track.name, len(track))
+        vot_files.write_supervised(tmp_path / name, track.name, [answers])
+        again = vot_files.read_supervised(tmp_path / name, track.name, len(track))
         for runs in ((answers,), again):
             recording = vot.Recording(
                 track.name, supervised.truth_regions(track), track.size(), runs, track.tags
@@ -202,7 +202,7 @@ def test_a_tree_run_with_two_trackers_written_and_read_back(tmp_path):
 
 def test_refusals():
     with pytest.raises(ValueError, match="fps: expected more than 0, got 0"):
-        supervised.RealTime(fps=0)
+        realtime.RealTime(fps=0)
     short = _track(4, media=Clip(3), boxes=np.tile(np.array([BOX], np.float32), (4, 1)))
     with pytest.raises(ValueError, match="one: ends before frame 3 of 4"):
         inspect.unwrap(supervised.run)(short, Scripted(), {})

@@ -59,6 +59,10 @@ def test_siamcar_on_vot2018(shared):
             )
         curve = siamcar["expected_overlap_curve"]
         np.testing.assert_allclose(scores.curve[: len(curve)], curve, atol=1e-6)
+        around = scores.eao_interval
+        assert around is not None
+        assert around.mean == pytest.approx(scores.eao, abs=1e-12)
+        assert 0.2 < around.low < scores.eao < around.high < 0.6
         accuracies, failures = np.array(list(scores.sequences.values())).T
         np.testing.assert_allclose(accuracies, siamcar["seq_accuracy"], atol=1e-6)
         np.testing.assert_array_equal(failures, siamcar["seq_failures"])
@@ -160,6 +164,25 @@ def test_attributes_choose_frames():
         vot.analyse([one], tag="size")
     with pytest.raises(ValueError, match="no frame has an overlap that counts"):
         vot.analyse([one], (1, 20), tag="motion")
+    assert vot.by_attribute([one]) == {"occlusion": (pytest.approx(16 / 26), 0, 6)}
+
+
+def test_attributes_of_frames_are_those_of_a_tag():
+    rng = np.random.default_rng(0)
+    recordings = []
+    for name in ("one", "two"):
+        codes = np.array([1, *[-1] * 12, 2, 0, 0, 0, 0, 1, *[-1] * 21])
+        truth = np.tile(BOX, (len(codes), 1))
+        runs = tuple(
+            vot.Answers(codes, truth + rng.integers(0, 3, (len(codes), 4))) for _ in range(2)
+        )
+        tags = {"blur": rng.random(len(codes)) < 0.5, "lost": codes == 2}
+        recordings.append(vot.Recording(name, truth, (60, 60), runs, tags))
+    found = vot.by_attribute(recordings)
+    expected = vot.analyse(recordings, (1, 20), tag="blur")
+    assert found["blur"] == pytest.approx((expected.accuracy, expected.lost, expected.frames))
+    assert np.isnan(found["lost"].accuracy)
+    assert found["lost"][1:] == (2, 2)
 
 
 def test_repetitions_are_averaged():
