@@ -7,9 +7,9 @@ Hardware    16 GPUs assumed.
 Command     siamjax train dasiamrpn --data DATA --backbone alexnet-bn.pth
 
 The authors did not release their training. This is not a reproduction: settings of PySOT's AlexNet
-(siamrpn_alexnet), 20 % negative pairs as PySOT took them over from DaSiamRPN (from any other clip
-or picture; the paper also takes them from the same category), still pictures as pairs of
-themselves, searches of 271 px.
+(siamrpn_alexnet), 20 % negative pairs as PySOT took them over from DaSiamRPN, half of them,
+as the paper has it, of two objects of one category; still pictures as pairs of themselves; searches
+of 271 px.
 """
 
 from siamjax.track import zoo
@@ -25,4 +25,5 @@ RECIPE = pysot.recipe(
     layers=("conv4", "conv5"),
     lr_multiplier=1.0,
     negative=0.2,
+    kin=0.5,
 )

@@ -19,8 +19,9 @@ interpolations at random), and shifts need not be whole pixels.
 from pathlib import Path
 
 from siamjax.data.augment import Augment
-from siamjax.data.pairs import SIAMFC_FILTER, PairConfig, Source
+from siamjax.data.pairs import PairConfig
 from siamjax.data.readers import got10k
+from siamjax.data.sources import SIAMFC_FILTER, Source
 from siamjax.track import zoo
 from siamjax.train.optimizer import Optimizer
 from siamjax.train.recipe import Recipe
@@ -30,7 +31,7 @@ from siamjax.train.schedule import Exponential
 def sources(data: Path) -> list[Source]:
     """Read the training split."""
     tracks = got10k.read(data, split="train")
-    return [Source(tracks, frame_range=99, name="GOT-10k", filter=SIAMFC_FILTER)]
+    return [Source(tracks, 1.0, 99, "GOT-10k", SIAMFC_FILTER, range_in="frames")]
 
 
 RECIPE = Recipe(

@@ -1,4 +1,4 @@
-"""Put trained weights into the package: `python scripts/bundle.py runs/siamfc_lite/weights.npz`.
+"""Put trained weights into the package: `python scripts/bundle.py runs/default/weights.npz`.
 
 Kernels are stored as float16; the tracking constants are those of the named tracker today.
 """
@@ -20,8 +20,10 @@ class Bundle:
 
     trained: Annotated[Path, tyro.conf.Positional]
     """weights file that `siamjax train` wrote"""
-    name: str = "siamfc-lite"
+    name: str = "anchorfree-lite"
     """the tracker, and what the bundled weights will be called"""
+    source: str | None = None
+    """where the weights come from; the trained file's own words by default"""
 
 
 def main(options: Bundle) -> None:
@@ -33,7 +35,7 @@ def main(options: Bundle) -> None:
         path,
         zoo.tracker(options.name),
         variables,
-        source=header["source"],
+        source=header["source"] if options.source is None else options.source,
         licence="MIT; its training data is for research, see the model card",
         dtype="float16",
         training=header.get("training"),

@@ -22,7 +22,7 @@ import tyro
 import siamjax as sj
 from siamjax import tune
 from siamjax.data.readers import folder
-from siamjax.evaluate.run import choose
+from siamjax.evaluate.onepass import choose
 from siamjax.track.distractors import Aware
 from siamjax.track.region import RegionTracker
 

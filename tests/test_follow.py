@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siamjax import follow, video
+from siamjax import follow, readahead, video
 from siamjax.track.many import init_many, step_many
 from siamjax.track.siamfc import SiamFC
 from siamjax.track.siammask import SiamMask
@@ -327,11 +327,11 @@ def test_decoding_runs_ahead_a_little_and_ends_with_the_caller(tmp_path):
         results = follow.follow(path, [5, 6, 10, 12], tracker=Shift(), variables={})
         next(results)
         until = time.monotonic() + 10
-        while len(read) < follow.PREFETCH + 2 and time.monotonic() < until:
+        while len(read) < readahead.PREFETCH + 2 and time.monotonic() < until:
             time.sleep(0.01)
         time.sleep(0.1)
         # one is with the caller, PREFETCH wait, one is in the thread's hand
-        assert len(read) == follow.PREFETCH + 2
+        assert len(read) == readahead.PREFETCH + 2
         assert decoders()
         results.close()
     assert not decoders()

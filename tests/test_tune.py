@@ -9,7 +9,8 @@ import pytest
 from siamjax import cli, tune, weights
 from siamjax.bench.track import tame
 from siamjax.data.readers import folder
-from siamjax.evaluate.run import evaluate_boxes, run_track
+from siamjax.evaluate.onepass import run_track
+from siamjax.evaluate.run import evaluate_boxes
 from siamjax.track import zoo
 from siamjax.track.siamfc import SiamFC
 from siamjax.track.siamrpn import SiamRPN

@@ -17,7 +17,7 @@ from siamjax.weights import npz
 from siamjax.weights.names import expected, flatten, mismatch, unflatten
 
 ASSETS = Path(__file__).parents[1] / "assets"
-ALIASES = {"default": "siamfc-lite"}
+ALIASES = {"default": "anchorfree-lite"}
 TORCH_SUFFIXES = (".pth", ".pt", ".pkl", ".tar", ".model")
 
 

