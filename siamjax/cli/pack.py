@@ -64,7 +64,7 @@ class Command:
                 wrong = pack.check(self.out, progress)
             if wrong:
                 raise ValueError("\n".join(wrong))
-            console.print(f"{self.out}: every byte is as written")
+            console.print(f"{self.out}: every byte is as written", soft_wrap=True)
             return {"out": str(self.out), "damaged": {}}
         recipe = recipes.load(self.recipe)
         if not isinstance(recipe, recipes.Recipe):
@@ -81,10 +81,11 @@ class Command:
         summary = {name: manifest[name] for name in ("records", "bytes", "damaged")}
         summary["sources"] = {one["name"]: one["tracks"] for one in manifest["sources"]}
         for path, count in manifest["damaged"].items():
-            console.print(f"skipped {path}: cannot be decoded ({count} records)")
+            console.print(f"skipped {path}: cannot be decoded ({count} records)", soft_wrap=True)
         console.print(
             f"{self.out}: {manifest['records']:,} records, {manifest['bytes'] / 2**20:,.1f} MiB,"
-            f" {seconds:.1f} s"
+            f" {seconds:.1f} s",
+            soft_wrap=True,
         )
         return {"out": str(self.out), "seconds": seconds} | summary
 

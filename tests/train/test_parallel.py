@@ -117,13 +117,10 @@ def training(name):
 
 
 CASES = [(name, mode, devices) for name in TRACKERS for mode in MODES for devices in (2, 4)]
-FAST = ("siamrpn", "shard_map", 4)
 
 
-@pytest.mark.parametrize(
-    ("name", "mode", "devices"),
-    [pytest.param(*case, marks=() if case == FAST else pytest.mark.slow) for case in CASES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "mode", "devices"), CASES)
 def test_trackers_train_alike(name, mode, devices):
     make, start, batches, (one, wanted) = training(name)
     other, got = run(Parallel(mode, devices), make, start, batches)

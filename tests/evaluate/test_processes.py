@@ -165,10 +165,10 @@ def test_a_server_tells_errors_and_ends_with_the_other_end(data, tmp_path, monke
 SCRIPT = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import numpy as np, test_parallel
+import numpy as np, test_processes
 from siamjax import cli, weights
 cli.enable_compile_cache = lambda: None
-tracker = test_parallel.Noting(sys.argv[2], pause=0.03)
+tracker = test_processes.Noting(sys.argv[2], pause=0.03)
 weights.load = lambda model: (tracker, {"gain": np.zeros(1)})
 sys.exit(cli.main(["evaluate", *sys.argv[3:]]))
 """
