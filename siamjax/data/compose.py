@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Key, Num, UInt8
 
 from siamjax.crop import sample
+from siamjax.data.augment import happens
 from siamjax.typing import AnyArray, Array
 
 ZOOM = (1.15, 2.3)
@@ -125,10 +126,6 @@ def _between(key: Key[Array, ""], low, high, shape=()) -> Float[Array, "*n"]:
     return jax.random.uniform(key, shape, minval=low, maxval=high)
 
 
-def _happens(key: Key[Array, ""], probability: float) -> Bool[Array, ""]:
-    return jax.random.uniform(key, ()) < probability
-
-
 def _gain(picture: Float[Array, "H W 4"], gain: Float[Array, "3"]) -> Float[Array, "H W 4"]:
     """Multiply a layer's colours, as far as white."""
     cover = picture[..., 3:]
@@ -150,7 +147,7 @@ def _beside(key, picture, size, target):
     direction = _between(keys[1], 0.0, 2 * jnp.pi)
     center = (size - 1) / 2 + away * jnp.stack([jnp.cos(direction), jnp.sin(direction)])
     scale = jnp.exp(_between(keys[2], -0.6, 0.3)) * jnp.asarray([1.0, 1.0])
-    mirrored = jnp.where(_happens(keys[3], 0.5), picture[:, ::-1], picture)
+    mirrored = jnp.where(happens(keys[3], 0.5), picture[:, ::-1], picture)
     return place(mirrored, size, center, scale, _between(keys[4], -0.4, 0.4))
 
 
@@ -183,7 +180,7 @@ def compose_pair(
     k, s = pair["template"].shape[0], pair["search"].shape[0]
     has_mask = jnp.asarray(pair["has_mask"])
     bare = jnp.asarray(pair["bare"])
-    paste = _happens(keys[0], config.paste) & has_mask & jnp.any(pair["template_mask"] > 127)
+    paste = happens(keys[0], config.paste) & has_mask & jnp.any(pair["template_mask"] > 127)
     paste = paste | bare
 
     photo = jnp.asarray(pair["photo"])
@@ -220,7 +217,7 @@ def compose_pair(
 
     hiding = _occluder(keys[9], others[-1], s, box)
     left = jnp.sum(target[..., 3] * (1 - hiding[..., 3])) / (jnp.sum(target[..., 3]) + 1e-6)
-    hidden = _happens(keys[10], config.occlude) & has_mask & (left >= config.visible)
+    hidden = happens(keys[10], config.occlude) & has_mask & (left >= config.visible)
     hiding = hiding * hidden
     mask = target[..., 3] * (1 - hiding[..., 3])
     rest = ("template_mask", "others", "other_masks", "photo", "bare")
@@ -238,7 +235,7 @@ def _twin(key, other, target, config):
     edge = target.shape[0] - other.shape[0]
     inner = slice(edge // 2, edge // 2 + other.shape[0])
     recolored = _gain(target[inner, inner], _between(colors, *TWIN_GAIN, (3,)))
-    return jnp.where(_happens(chance, config.twin), recolored, other)
+    return jnp.where(happens(chance, config.twin), recolored, other)
 
 
 def compose_batch(

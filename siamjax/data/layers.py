@@ -30,7 +30,7 @@ class LayerConfig:
 
     others: int = 3
     other_size: int = 160
-    photo_size: int = 320
+    photo_size: int = 384
     kin: float = 0.5
 
     def __post_init__(self):

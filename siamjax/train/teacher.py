@@ -37,7 +37,12 @@ def teach(
     Returns:
         `(key, batch) -> batch`; its batches hold besides `teacher_cls` [B, y, x], probabilities,
         and `teacher_box` [B, y, x, 4], (cx, cy, width, height), crop pixels from the centre.
+
+    Raises:
+        ValueError: the student does not measure from points.
     """
+    if not isinstance(student, PointTracker):
+        raise ValueError(f"student: {type(student).__name__} has no points to learn a teacher's at")
 
     def taught(key: Any, batch: Batch) -> Batch:
         batch = augment(key, batch)

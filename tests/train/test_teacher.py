@@ -1,10 +1,13 @@
 import dataclasses
+import inspect
 
 import jax
 import numpy as np
 import pytest
 from models.nanotrack_numpy import draw
 
+from siamjax import weights
+from siamjax.track import zoo
 from siamjax.track.anchorfree import AnchorFree
 from siamjax.track.nanotrack import NanoTrack
 from siamjax.train import teacher
@@ -65,3 +68,15 @@ def test_answers_lie_at_the_students_points():
     px, py = 8 * (column - 4) + 1, 8 * (row - 4) + 1  # the student's point
     wanted = [px + (right - left) / 2, py + (bottom - top) / 2, left + right, top + bottom]
     np.testing.assert_allclose(got["teacher_box"][1, row, column], wanted, rtol=1e-4)
+
+
+def test_both_measure_from_points():
+    with pytest.raises(
+        ValueError, match="holds siamfc-lite, which has no points"
+    ):
+        teacher.load_teacher(weights.locate("siamfc-lite"))
+    found, _ = teacher.load_teacher(weights.locate("anchorfree-lite"))
+    assert found == zoo.anchorfree()
+    teach = inspect.unwrap(teacher.teach)
+    with pytest.raises(ValueError, match="student: SiamFC has no points"):
+        teach(lambda key, batch: batch, zoo.siamfc(), NANO, {})
