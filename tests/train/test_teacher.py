@@ -71,9 +71,7 @@ def test_answers_lie_at_the_students_points():
 
 
 def test_both_measure_from_points():
-    with pytest.raises(
-        ValueError, match="holds siamfc-lite, which has no points"
-    ):
+    with pytest.raises(ValueError, match="holds siamfc-lite, which has no points"):
         teacher.load_teacher(weights.locate("siamfc-lite"))
     found, _ = teacher.load_teacher(weights.locate("anchorfree-lite"))
     assert found == zoo.anchorfree()
