@@ -23,26 +23,18 @@ from pathlib import Path
 from siamjax.data.augment import Augment
 from siamjax.data.compose import Compose
 from siamjax.data.pairs import PairConfig, Source
-from siamjax.data.readers import coco, cutouts, folder, masks
+from siamjax.data.readers import cutouts
 from siamjax.data.tracks import Media, Picture, list_pictures
 from siamjax.track import zoo
-from siamjax.train import pretrained
-from siamjax.train.optimizer import Optimizer
-from siamjax.train.recipe import Recipe
-from siamjax.train.schedule import WarmupCosine
+from siamjax.train import lite
 
 
 def sources(data: Path) -> list[Source]:
     """Read videos, stills and cut-outs below `data`."""
     objects = data / "stills" / "cutouts"
     bare = cutouts.views([objects / "coco", objects / "eth80"])
-    return [
-        Source(folder.read(data / "video" / "DAVIS2016-train"), 0.45, 60, "DAVIS2016-train"),
-        Source(coco.read(data / "coco" / "annotations.json", data / "coco" / "images", min_side=20),
-               0.22, 0, "COCO"),
-        Source(masks.read(data / "ecssd"), 0.18, 0, "ECSSD"),
-        Source(bare, 0.15, 3, "cut-outs", bare=True),
-    ]  # fmt: skip
+    real = lite.sources(data, weights=(0.45, 0.22, 0.18), frame_range=60, min_side=20)
+    return [*real, Source(bare, 0.15, 3, "cut-outs", bare=True)]
 
 
 def photos(data: Path) -> Sequence[Media]:
@@ -52,19 +44,23 @@ def photos(data: Path) -> Sequence[Media]:
             for path in list_pictures(below / name)]  # fmt: skip
 
 
-RECIPE = Recipe(
-    name="default",
-    tracker=zoo.tracker("anchorfree-lite"),
+RECIPE = lite.recipe(
+    "default",
+    zoo.tracker("anchorfree-lite"),
     sources=sources,
     photos=photos,
-    data=Path("../shared/data/train"),
-    initial=pretrained.efficientnet_lite0,
     steps=4500,
     batch_size=64,
     pairs=PairConfig(template_size=147, search_size=431, negative=0.12, masks=True, keep=True),
     compose=Compose(paste=0.4),
     template_augment=Augment(
-        shift=3.0, scale=0.05, color=0.5, brightness=12.0, contrast=0.15, gray=0.15, flip=0.5,
+        shift=3.0,
+        scale=0.05,
+        color=0.5,
+        brightness=12.0,
+        contrast=0.15,
+        gray=0.15,
+        flip=0.5,
         soft=0.15,
     ),
     search_augment=Augment(
@@ -80,19 +76,10 @@ RECIPE = Recipe(
         flip=0.5,
         soft=0.15,
     ),
-    optimizer=Optimizer(
-        method="adamw",
-        schedule=WarmupCosine(peak=1e-3, last=1e-6, warmup=0.05),
-        weight_decay=1e-4,
-        clip=10.0,
-        multipliers=(("^backbone/", 0.1),),
-        frozen=("^backbone/stem/", "^backbone/block[0-4]/"),
-    ),
+    optimizer=lite.optimizer(frozen=lite.EARLY_BLOCKS),
     ema=0.998,
     checkpoint_every=500,
-    log_every=50,
-    licence="MIT",
     source="EfficientNet-Lite0 ImageNet weights (Apache-2.0); trained on DAVIS-2016 train, COCO"
     " (357 pictures), ECSSD, cut-outs of COCO and ETH-80 objects over photos; taught by"
     " NanoTrack v2 (Apache-2.0)",
-)  # fmt: skip
+)

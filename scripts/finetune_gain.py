@@ -18,6 +18,7 @@ import tyro
 
 from siamjax import weights
 from siamjax.cli import enable_compile_cache
+from siamjax.data import held
 from siamjax.data.pairs import Source
 from siamjax.data.readers import own
 from siamjax.data.tracks import Track
@@ -49,13 +50,13 @@ class Command:
 
     def run(self) -> dict[str, Any]:
         """Train with every seed; gives all scores and the mean gain."""
-        ours, others = own.hold_out(own.read(self.clips))
-        kept, held = own.hold_out(ours)
+        ours, others = held.split(own.read(self.clips))
+        kept, chosen = held.split(ours)
         before = _score(self.start, others)
         rows = []
         for seed in self.seeds:
             out = self.out / f"seed{seed}"
-            train(self._recipe(kept, held, seed), out)
+            train(self._recipe(ours, seed), out)
             files = {"best": out / "best.npz", "last": out / "weights.npz"}
             rows.append(
                 {"seed": seed} | {name: _score(str(path), others) for name, path in files.items()}
@@ -63,14 +64,14 @@ class Command:
             print(json.dumps({"before": before, **rows[-1]}), flush=True)
         return {
             "start": self.start,
-            "clips": {"trained": len(kept), "to_choose": len(held), "scored": len(others)},
+            "clips": {"trained": len(kept), "to_choose": len(chosen), "scored": len(others)},
             "before": before,
             "seeds": rows,
             "gain": float(np.mean([row["best"] for row in rows]) - before),
             "gain_last": float(np.mean([row["last"] for row in rows]) - before),
         }
 
-    def _recipe(self, kept: list[Track], held: list[Track], seed: int) -> FineTune:
+    def _recipe(self, clips: list[Track], seed: int) -> FineTune:
         recipe = recipes.load("finetune_own_data")
         if not isinstance(recipe, FineTune):
             raise ValueError(f"finetune_own_data: expected a FineTune, got {type(recipe)}")
@@ -85,8 +86,7 @@ class Command:
         return dataclasses.replace(
             recipe,
             start=self.start,
-            sources=lambda data: [Source(kept, frame_range=100, name="clips")],
-            clips=lambda data: held,
+            sources=lambda data: [Source(clips, frame_range=100, name="clips", clips=True)],
             seed=seed,
             **changes,
         )

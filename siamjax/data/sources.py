@@ -78,6 +78,7 @@ class Source:
         frame_range: the search frame lies at most this far from the template's.
         name: for messages.
         filter: which boxes may be drawn.
+        clips: tracks in clips of their own, a part of which a recipe may hold out to validate on.
         bare: the targets stand before nothing, to be pasted over a photo (`siamjax.data.compose`).
         range_in: what `frame_range` counts: accepted frames, or all "frames" of the clip.
         per_epoch: pairs of an epoch, in place of the weight, for all sources or none: every epoch
@@ -89,6 +90,7 @@ class Source:
     frame_range: int = 100
     name: str = "source"
     filter: Filter = Filter()
+    clips: bool = False
     bare: bool = False
     range_in: Literal["accepted", "frames"] = "accepted"
     per_epoch: int = 0

@@ -87,6 +87,8 @@ def train(
             stop() as stopping,
             contextlib.closing(batches),
         ):
+            if validate is not None and restored is None:
+                _validate(recipe, validate, at, log, out)
             while at.number < recipe.steps:
                 batch = next(batches)
                 step = steps.at(at.number)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import siamjax
-from siamjax.data import cache, packed, pipeline
+from siamjax.data import cache, held, packed, pipeline
 from siamjax.data.augment import Augment, augment_batch
 from siamjax.data.compose import Compose, compose_batch
 from siamjax.data.layers import LayerConfig, Stock
@@ -63,6 +63,9 @@ class Recipe(Training):
     """weights of a tracker whose answers to every pair are learnt besides the labels"""
     clips: Clips | None = None
     """gives annotated clips to validate on from the folder `data`"""
+    hold_out: float = 0.0
+    """part of the clips of the sources that is not trained but validated on, if `clips` names no
+    others: the same ones whatever the seed; 0 for none"""
     clip_frames: int = 100
     """frames of each that are tracked in a validation"""
 
@@ -70,6 +73,10 @@ class Recipe(Training):
         super().__post_init__()
         if self.compose is not None and (self.photos is None or not self.pairs.masks):
             raise ValueError("compose needs photos, and pairs.masks")
+        if not 0 <= self.hold_out < 1:
+            raise ValueError(f"hold_out must lie in [0, 1), got {self.hold_out}")
+        if self.hold_out and self.clips is not None:
+            raise ValueError(f"hold_out {self.hold_out}: the recipe names clips to validate on")
         if not 0 <= self.memory < float("inf"):
             raise ValueError(f"memory must be at least 0 GiB, got {self.memory}")
 
@@ -91,6 +98,8 @@ class Recipe(Training):
         """Read the sources and begin to draw pairs."""
         cache.shared.resize(int(self.memory * 2**30))
         sources, stock = self.read_sources(), None
+        if self.hold_out:
+            sources, _ = held.split_sources(sources, self.hold_out)
         if self.compose is not None and self.photos is not None:
             stock = Stock(sources, self.photos(self.data), self.layers, self.pairs)
         return pipeline.batches(
@@ -122,10 +131,14 @@ class Recipe(Training):
 
     def validation(self, shard: tuple[int, int] = (0, 1)) -> Validate | None:
         """Read the clips; gives the function that measures success on them."""
-        if self.clips is None:
+        if self.clips is not None:
+            clips = self.clips(self.data)
+        elif self.hold_out:
+            _, clips = held.split_sources(self.sources(self.data), self.hold_out)
+        else:
             return None
         host, hosts = shard
-        chosen = validation.prepare(self.clips(self.data), self.clip_frames)[host::hosts]
+        chosen = validation.prepare(clips, self.clip_frames)[host::hosts]
         return functools.partial(validation.success, self.subject(), chosen)
 
     def painter(self) -> Paint:

@@ -79,7 +79,8 @@ class Training(abc.ABC):
     log_every: int = 50
     """steps between lines of the log, each the mean over them"""
     validate_every: int = 0
-    """steps between validations, whose best weights are kept as best.npz; 0 for none"""
+    """steps between validations, whose best weights are kept as best.npz, those that the training
+    begins with among them; 0 for none"""
     pictures_every: int = 1000
     """steps between pictures of samples with what the network makes of them; 0 for none"""
     licence: str = "MIT"

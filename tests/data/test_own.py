@@ -4,7 +4,7 @@ import pytest
 
 from siamjax.data import labels
 from siamjax.data.readers import own
-from siamjax.data.tracks import Picture, PictureFolder, Track, VideoFile
+from siamjax.data.tracks import Picture, PictureFolder, VideoFile
 from siamjax.video import VideoWriter
 
 
@@ -156,17 +156,3 @@ def test_sequence_folders(tmp_path):
     (track,) = own.read(tmp_path)
     assert track.boxes.tolist() == [[1, 1, 3, 5]]
     assert len(own.read(tmp_path / "b")) == 1
-
-
-def test_clips_are_held_out_whole(tmp_path):
-    boxes = np.float32([[0, 0, 2, 2]])
-    tracks = [Track(f"{i}", Picture(tmp_path / f"{i // 2}.png"), boxes) for i in range(20)]
-    train, held = own.hold_out(tracks, 0.2, seed=3)
-    assert (len(train), len(held)) == (16, 4)
-    assert not {t.media.name for t in train} & {t.media.name for t in held}
-    assert [t.name for t in own.hold_out(tracks, 0.2, seed=3)[1]] == [t.name for t in held]
-    assert len(own.hold_out(tracks, 0.01)[1]) == 2
-    with pytest.raises(ValueError, match="part: expected a number over 0 and under 1, got 1"):
-        own.hold_out(tracks, 1.0)
-    with pytest.raises(ValueError, match="expected two clips at least"):
-        own.hold_out(tracks[:2])

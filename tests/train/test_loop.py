@@ -25,7 +25,7 @@ from siamjax.train.schedule import Constant
 class Judged(Recipe):
     """A recipe whose validation gives what is written down, and whose pictures are grey."""
 
-    scores: tuple[float, ...] = (0.5, 0.75, 0.625)
+    scores: tuple[float, ...] = (0.25, 0.5, 0.75, 0.625)
 
     def validation(self, shard=(0, 1)):
         left = list(self.scores)
@@ -76,6 +76,7 @@ def test_outputs(recipe, done):
     assert json.loads(json.dumps(summary)) == summary
     assert [line["step"] for line in lines(out)] == [3, 6]
     assert lines(out, "validation") == [
+        {"step": 0, "validation": 0.25},
         {"step": 2, "validation": 0.375},
         {"step": 4, "validation": 0.5},
         {"step": 6, "validation": 0.4375},
@@ -125,7 +126,7 @@ def test_resuming_from_an_older_checkpoint_gives_the_same(recipe, done, tmp_path
     data.write_bytes(content)
     (out / "checkpoints" / "4" / "state" / "_METADATA").unlink()
     (out / "checkpoints" / "8").mkdir()
-    summary = train(dataclasses.replace(recipe, scores=recipe.scores[1:]), out, devices=1)
+    summary = train(dataclasses.replace(recipe, scores=recipe.scores[2:]), out, devices=1)
     said = capsys.readouterr().err
     told = [line for line in said.splitlines() if "is not used" in line]
     assert len(told) == 3

@@ -88,6 +88,7 @@ def test_a_file_without_recipe(tmp_path):
         {"seed": -1},
         {"validate_every": -1},
         {"pictures_every": -1},
+        {"hold_out": 1.0},
         {"ema": 1.0},
         {"keep": 1},
         {"log_every": 0},
@@ -96,6 +97,32 @@ def test_a_file_without_recipe(tmp_path):
 def test_settings_out_of_range(path, change):
     with pytest.raises(ValueError, match=next(iter(change))):
         dataclasses.replace(recipes.load(path), **change)
+
+
+def test_clips_held_out_are_validated_on_and_not_drawn(path, monkeypatch):
+    recipe = dataclasses.replace(recipes.load(path), hold_out=0.5)
+    with pytest.raises(ValueError, match="none of the sources 'clips' has clips"):
+        recipe.batches()
+    (source,) = recipe.sources(recipe.data)
+    recipe = dataclasses.replace(
+        recipe, sources=lambda data: [dataclasses.replace(source, clips=True)]
+    )
+    make, given = recipes.pipeline.batches, []
+    monkeypatch.setattr(
+        recipes.pipeline,
+        "batches",
+        lambda sources, *rest, **more: given.extend(sources) or make(sources, *rest, **more),
+    )
+    recipe = dataclasses.replace(recipe, pairs=dataclasses.replace(recipe.pairs, negative=0.0))
+    recipe.batches().close()
+    drawn = {track.name for source in given for track in source.tracks}
+    monkeypatch.setattr(recipes.validation, "success", lambda tracker, tracks, _: tracks)
+    validate = recipe.validation()
+    assert validate is not None
+    judged = {track.name for track in validate({})}
+    assert (len(drawn), len(judged), drawn | judged) == (1, 1, {"one", "two"})
+    with pytest.raises(ValueError, match=r"hold_out 0\.5: the recipe names clips"):
+        dataclasses.replace(recipe, clips=lambda data: [])
 
 
 def test_names_are_files():

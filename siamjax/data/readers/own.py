@@ -272,31 +272,3 @@ def read(root: str | Path, annotations: str = "") -> list[Track]:
     if any((place / MASKS).is_dir() for place in inside):
         return davis.read(root)
     raise ValueError(f"{root}: expected a CSV file of boxes, {MASKS}/ or sequence folders in it")
-
-
-def hold_out(
-    tracks: Sequence[Track], part: float = 0.2, seed: int = 0
-) -> tuple[list[Track], list[Track]]:
-    """Split tracks by clip, so that no clip is on both sides.
-
-    Args:
-        tracks: of two clips at least.
-        part: of the clips that is held out, over 0 and under 1; at least one clip is.
-        seed: decides which.
-
-    Returns:
-        The tracks to train on and those held out, each in their order.
-
-    Raises:
-        ValueError: `part` out of range, or a single clip.
-    """
-    if not 0 < part < 1:
-        raise ValueError(f"part: expected a number over 0 and under 1, got {part}")
-    clips = sorted({track.media.name for track in tracks})
-    if len(clips) < 2:
-        raise ValueError(f"tracks: expected two clips at least to split, got {len(clips)}")
-    count = min(len(clips) - 1, max(1, round(part * len(clips))))
-    chosen = np.random.default_rng(seed).choice(len(clips), count, replace=False)
-    held = {clips[number] for number in chosen}
-    train = [track for track in tracks if track.media.name not in held]
-    return train, [track for track in tracks if track.media.name in held]
