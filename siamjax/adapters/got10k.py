@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from siamjax import geometry
-from siamjax.data.tracks import read_picture
+from siamjax.data.media import read_picture
 from siamjax.evaluate import drive, store
 from siamjax.typing import Variables
 

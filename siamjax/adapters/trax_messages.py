@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from siamjax.data.tracks import decode_picture, read_picture
+from siamjax.data.media import decode_picture, read_picture
 from siamjax.evaluate import regions
 from siamjax.evaluate.regions import Drawn, Region
 from siamjax.typing import Frame

@@ -12,8 +12,8 @@ import jax
 import numpy as np
 
 from siamjax.data import cache, pairs
+from siamjax.data.media import DamagedMediaError
 from siamjax.data.sources import Source
-from siamjax.data.tracks import DamagedMediaError
 from siamjax.train.loop import Steps
 from siamjax.train.parallel import Parallel
 from siamjax.train.recipe import Recipe

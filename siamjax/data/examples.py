@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from siamjax.data.tracks import DamagedMediaError
+from siamjax.data.media import DamagedMediaError
 
 Pictures = UInt8[np.ndarray, "N size size channels"]
 

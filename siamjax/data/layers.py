@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from siamjax.data import cache
+from siamjax.data.media import Media
 from siamjax.data.pairs import Pair, PairConfig, Shot, Source, cut, cut_mask
-from siamjax.data.tracks import Media, Track
+from siamjax.data.tracks import Track
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal, NamedTuple
 
+from siamjax.data.media import DamagedMediaError, Media
 from siamjax.data.sources import Source
-from siamjax.data.tracks import DamagedMediaError, Media, Track
+from siamjax.data.tracks import Track
 
 LEAST, MOST = 256, 16384
 """Records of a shard: enough shards to share work and lose little, few enough to hold open."""

@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 
 from siamjax.data import cache, pairs
+from siamjax.data.media import DamagedMediaError, Frame, decode_picture
 from siamjax.data.sources import Filter, Source
-from siamjax.data.tracks import DamagedMediaError, Frame, Mask, Track, decode_picture
+from siamjax.data.tracks import Mask, Track
 
 FORMAT = "siamjax-pack"
 VERSION = 1

@@ -15,8 +15,9 @@ from jaxtyping import Float32, UInt8
 
 from siamjax.data import cache
 from siamjax.data.draws import Pair, PairConfig, Shot, draw
+from siamjax.data.media import Frame
 from siamjax.data.sources import Source
-from siamjax.data.tracks import Frame, Mask
+from siamjax.data.tracks import Mask
 
 
 def context_crop(

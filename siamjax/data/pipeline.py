@@ -14,7 +14,7 @@ import numpy as np
 
 from siamjax.data import pairs
 from siamjax.data.layers import Stock
-from siamjax.data.tracks import DamagedMediaError
+from siamjax.data.media import DamagedMediaError
 
 Batch = dict[str, np.ndarray]
 

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from siamjax.data import cache
-from siamjax.data.tracks import DamagedMediaError, Mask, read_picture
+from siamjax.data.media import DamagedMediaError, read_picture
+from siamjax.data.tracks import Mask
 
 
 def read_mask(path: Path) -> Mask:

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 
 from siamjax.data import packed, pairs
-from siamjax.data.pack_plan import ClipPlan, PackConfig, Plan, Shot
-from siamjax.data.tracks import (
+from siamjax.data.media import (
     DamagedMediaError,
     Frame,
     Media,
@@ -21,6 +20,7 @@ from siamjax.data.tracks import (
     VideoFile,
     read_picture,
 )
+from siamjax.data.pack_plan import ClipPlan, PackConfig, Plan, Shot
 
 OPTIONS = "group_size:1,uncompressed"
 """Of the files: each record can be read alone, and pictures are compressed already."""

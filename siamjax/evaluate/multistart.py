@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
-from siamjax.data.tracks import Frame, Mask, Masks, Media, Track
+from siamjax.data.media import Frame, Media
+from siamjax.data.tracks import Mask, Masks, Track
 from siamjax.evaluate import aggregate
 from siamjax.evaluate.aggregate import Interval
 

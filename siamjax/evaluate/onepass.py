@@ -5,6 +5,7 @@ not valid, the last valid box counts as its answer.
 """
 
 import difflib
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ import numpy as np
 from siamjax import geometry
 from siamjax.data.readers.davis import Scene
 from siamjax.data.tracks import Track
-from siamjax.evaluate import ope, provenance, store
+from siamjax.evaluate import ope, provenance, resume, store
 from siamjax.evaluate.drive import OnFrame, Tracker, drive, next_frame, opened
 from siamjax.evaluate.store import Run
 from siamjax.track.state import Out
@@ -111,14 +112,13 @@ def follow(
     runs = {}
     for track in tracks:
         made_with = made.key(track.name, len(track.boxes), track.boxes[0].tolist())
-        run = store.load(folder, track.name, made_with) if folder else None
-        if run is None:
-            run = run_track(track, tracker, variables, hyper=hyper, on_frame=on_frame)
-            if folder:
-                store.save(folder, track.name, run, made_with)
-        elif on_frame:
-            on_frame(track.name, len(track.boxes), len(track.boxes))
-        runs[track.name] = run
+        told = {"hyper": hyper, "on_frame": on_frame}
+        run = functools.partial(run_track, track, tracker, variables, **told)
+        files = folder and resume.Files(
+            functools.partial(store.load, folder, track.name, made_with),
+            functools.partial(store.save, folder, track.name, made_with=made_with),
+        )
+        runs[track.name] = resume.once(track.name, len(track.boxes), run, files, on_frame)
     return runs
 
 

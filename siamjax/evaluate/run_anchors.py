@@ -3,6 +3,7 @@
 Answers are kept in VOT's own files alone, and analysed as they are read back from there.
 """
 
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from siamjax.evaluate import (
     page,
     provenance,
     regions,
+    resume,
     store,
     vot_files,
 )
@@ -54,18 +56,8 @@ def follow(
 ) -> float:
     """Run a tracker from every anchor of a track; finished runs are not run again.
 
-    They are finished as `run_vot.follow` has it.
-
-    Args:
-        track: from `siamjax.data.readers.vot`, with anchors.
-        tracker: with `init` and `step`.
-        variables: the tracker's.
-        made: of tracker and variables.
-        folder: of the evaluation.
-        place: folder for `EXPERIMENT/SEQ/SEQ_00000000.txt`.
-        real_time: None lets the frames wait.
-        clock: seconds.
-        on_frame: told after every frame.
+    Arguments are those of `run_vot.follow`, which also says what is finished; the track has
+    anchors, and `place` gets `EXPERIMENT/SEQ/SEQ_00000000.txt`, one a run.
 
     Returns:
         Median seconds of the tracker's calls, decoding left out.
@@ -75,23 +67,22 @@ def follow(
         OSError: a folder cannot be written.
     """
     experiment = experiment_of(real_time)
+    rate = real_time.fps if real_time else None
+
+    def run(part: Track) -> dict[str, float]:
+        timing = {"real_time": real_time, "clock": clock}
+        found = anchored.run(part, tracker, variables, **timing, on_frame=on_frame)
+        vot_files.write_anchored(place, part.name, *found, experiment)
+        return {"seconds": float(np.nanmedian(found.seconds))}
+
     medians = []
     for at, backward in starts(track):
         part = multistart.from_anchor(track, at, backward=backward)
-        rate = real_time.fps if real_time else None
         made_with = made.key("anchored", part.name, len(part), part.boxes[0].tolist(), rate)
         path = place / experiment / track.name / f"{part.name}.txt"
-        label = f"{part.name}.{experiment}"
-        told = store.sealed(folder, label, path, made_with)
-        if told is None:
-            timing = {"real_time": real_time, "clock": clock}
-            found = anchored.run(part, tracker, variables, **timing, on_frame=on_frame)
-            vot_files.write_anchored(place, part.name, *found, experiment)
-            told = {"seconds": float(np.nanmedian(found.seconds))}
-            store.seal(folder, label, path, made_with, told)
-        elif on_frame:
-            on_frame(part.name, len(part), len(part))
-        medians.append(told["seconds"])
+        files = resume.sealed(folder, f"{part.name}.{experiment}", path, made_with)
+        again = functools.partial(run, part)
+        medians.append(resume.once(part.name, len(part), again, files, on_frame)["seconds"])
     return float(np.median(medians))
 
 

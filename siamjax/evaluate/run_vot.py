@@ -18,6 +18,7 @@ from siamjax.evaluate import (
     expected,
     page,
     provenance,
+    resume,
     store,
     supervised,
     vot,
@@ -71,17 +72,15 @@ def follow(
     truth, rate = supervised.truth_regions(track).tolist(), real_time.fps if real_time else None
     made_with = made.key("supervised", track.name, len(track), truth, rate)
     path = place / experiment / track.name / f"{track.name}_001.txt"
-    label = f"{track.name}.{experiment}"
-    told = store.sealed(folder, label, path, made_with)
-    if told is None:
+    files = resume.sealed(folder, f"{track.name}.{experiment}", path, made_with)
+
+    def run() -> dict[str, float]:
         timing = {"real_time": real_time, "clock": clock}
         found = supervised.run(track, tracker, variables, **timing, on_frame=on_frame)
         vot_files.write_supervised(place, track.name, [found.answers], experiment)
-        told = {"seconds": float(np.nanmedian(found.seconds))}
-        store.seal(folder, label, path, made_with, told)
-    elif on_frame:
-        on_frame(track.name, len(track), len(track))
-    return told["seconds"]
+        return {"seconds": float(np.nanmedian(found.seconds))}
+
+    return resume.once(track.name, len(track), run, files, on_frame)["seconds"]
 
 
 def check(tracks: Sequence[Track], *, convention: str = "pysot", year: Year = "vot2018") -> None:

@@ -16,9 +16,10 @@ from jaxtyping import Float, UInt8
 from siamjax import geometry, masks
 from siamjax.data import labels
 from siamjax.data.labels import Labels
+from siamjax.data.media import list_pictures
 from siamjax.data.readers.davis import Scene
 from siamjax.data.readers.masks import mask_box
-from siamjax.data.tracks import Mask, Track, list_pictures
+from siamjax.data.tracks import Mask, Track
 from siamjax.evaluate import store
 from siamjax.evaluate.drive import OnFrame, Tracker, drive, next_frame, opened
 from siamjax.evaluate.store import Run

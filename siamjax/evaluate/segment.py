@@ -14,7 +14,7 @@ import numpy as np
 
 from siamjax import masks
 from siamjax.data.readers.davis import Scene
-from siamjax.evaluate import aggregate, ope, provenance, report, store, vos
+from siamjax.evaluate import aggregate, ope, provenance, report, resume, store, vos
 from siamjax.evaluate.drive import OnFrame, Tracker
 from siamjax.evaluate.onepass import check_names, check_tracks
 from siamjax.evaluate.run import evaluate_boxes
@@ -63,7 +63,7 @@ def score(
     return result
 
 
-def _resumed(folder: Path, scene: Scene, made_with: str) -> Followed | None:
+def _load(folder: Path, scene: Scene, made_with: str) -> Followed | None:
     runs = [store.load(folder, track.name, made_with) for track in scene.tracks]
     maps = store.load_maps(folder, scene.name, made_with)
     found = tuple(run for run in runs if run is not None)
@@ -102,14 +102,12 @@ def follow(
     total = len(scene.tracks[0])
     boxes = [track.boxes[0].tolist() for track in scene.tracks]
     made_with = made.key("masks", scene.name, total, boxes)
-    found = _resumed(folder, scene, made_with) if folder else None
-    if found is None:
-        found = run_scene(scene, tracker, variables, on_frame=on_frame)
-        if folder:
-            _save(folder, scene, found, made_with)
-    elif on_frame:
-        on_frame(scene.name, total, total)
-    return found
+    run = functools.partial(run_scene, scene, tracker, variables, on_frame=on_frame)
+    files = folder and resume.Files(
+        functools.partial(_load, folder, scene, made_with),
+        functools.partial(_save, folder, scene, made_with=made_with),
+    )
+    return resume.once(scene.name, total, run, files, on_frame)
 
 
 def evaluate(

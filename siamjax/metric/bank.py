@@ -17,7 +17,7 @@ from jaxtyping import Float, Shaped
 
 from siamjax import weights
 from siamjax.data.examples import read_fit
-from siamjax.data.tracks import PICTURE_SUFFIXES, list_pictures
+from siamjax.data.media import PICTURE_SUFFIXES, list_pictures
 from siamjax.metric import text
 from siamjax.metric.model import Towers
 from siamjax.metric.towers import ByteTower, ConvTower, ImageTower, NgramTower, Tower

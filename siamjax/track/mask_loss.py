@@ -42,7 +42,7 @@ def loss(
         tracker: its network, anchors and weights.
         params: the network's parameters.
         stats: its running statistics.
-        batch: that of `SiamRPN.loss`, with `search_mask` [B, s, s] and `has_mask` [B].
+        batch: that of `Family.loss`, with `search_mask` [B, s, s] and `has_mask` [B].
         key: draws anchors and positions.
         train: normalise by the batch, where the tracker does not say otherwise.
         axis_name: mapped axis over which the batch is split.

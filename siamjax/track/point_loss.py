@@ -39,7 +39,12 @@ def loss(
     train: bool,
     axis_name: str | None,
 ) -> tuple[Array, tuple[Params, dict[str, Array]]]:
-    """Score a batch of pairs; see `PointTracker.loss` and, for the metrics, `score`, `distill`."""
+    """Score a batch of pairs as `Family.loss` has it, and against a teacher where there is one.
+
+    A teacher's answers are in the batch: `teacher_cls` [B, y, x], 0..1, and `teacher_box`
+    [B, y, x, 4], (cx, cy, width, height) from the crop's centre, at the same points. Nothing is
+    drawn. The metrics are those of `score` and `distill`.
+    """
     raw, moved = rpn_loss.forward(tracker, params, stats, batch, train, axis_name)
     value, metrics = score(tracker, raw, batch, axis_name)
     if "teacher_cls" in batch:
@@ -129,7 +134,7 @@ def distill(
     Args:
         tracker: its points and settings of the loss.
         raw: `cls` [B, y, x, 1, 2] and `loc` [B, y, x, 1, 4].
-        batch: `positive`, `teacher_cls` and `teacher_box`, as `PointTracker.loss` has them.
+        batch: `positive`, `teacher_cls` and `teacher_box`, as `loss` has them.
         axis_name: mapped axis over which the batch is split.
 
     Returns:

@@ -17,16 +17,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array as AnyDtype
 from jaxtyping import Bool, Float, Int, UInt8
 
 from siamjax import geometry
-from siamjax.crop import check_frame, crop, mean_color
+from siamjax.crop import crop, mean_color
 from siamjax.masks import Patch, paste
 from siamjax.models.apply import apply
 from siamjax.track import distractors
 from siamjax.track.batching import map_targets
 from siamjax.track.distractors import Aware, Memory
+from siamjax.track.family import Family
+from siamjax.track.lost import cut_at, is_lost, widen
 from siamjax.track.proposals import Choice, Hyper, choose, follow, limit
 from siamjax.track.state import Out, usable
 from siamjax.typing import AnyArray, Array, Variables
@@ -52,11 +53,12 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RegionTracker(abc.ABC):
+class RegionTracker(Family[State, Hyper]):
     """The step that region trackers share, a configuration alone.
 
     A family's class says what is proposed: `net`, with the methods `template`, `search` and
-    `respond`, and `proposals`.
+    `respond`, and `proposals`. A step's score is the network's probability of the chosen proposal,
+    before penalties and window; it may stay high on look-alikes.
 
     Attributes:
         exemplar: side of the exemplar crop, pixels.
@@ -98,17 +100,7 @@ class RegionTracker(abc.ABC):
         """Give the preset's tracking constants."""
         return Hyper(*(getattr(self, name) for name in Hyper._fields))
 
-    @property
-    def template_crop(self) -> int:
-        """Side of the exemplar crops that training takes."""
-        return self.exemplar
-
     # --- the family's own ----------------------------------------------------------------------
-
-    @property
-    @abc.abstractmethod
-    def net(self) -> Any:
-        """The linen module of this configuration."""
 
     @abc.abstractmethod
     def proposals(
@@ -144,17 +136,6 @@ class RegionTracker(abc.ABC):
     def middle(self, box: Float[AnyArray, "4"]) -> Float[Array, "2"]:
         """Give the centre (x, y) that the first state has for a box."""
         return jnp.asarray(geometry.pixel_center(box))
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def init_variables(self, key: AnyDtype) -> dict[str, Any]:
-        """Draw fresh weights."""
-        z = jnp.zeros((1, self.exemplar, self.exemplar, 3))
-        x = jnp.zeros((1, self.instance, self.instance, 3))
-        return dict(self.net.init(key, z, x))
-
-    def template(self, variables: Variables, z: Float[AnyArray, "B k k 3"]) -> Any:
-        """Make of exemplar crops (RGB, 0..255) all that a search needs of them."""
-        return apply(self.net, variables, z, method="template")
 
     def embed(
         self,
@@ -203,57 +184,12 @@ class RegionTracker(abc.ABC):
 
     # --- tracking ------------------------------------------------------------------------------
 
-    def init(
-        self,
-        variables: Variables,
-        frame: UInt8[AnyArray, "H W 3"],
-        box: Float[AnyArray, "4"],
-        hyper: Hyper | None = None,
-    ) -> State:
-        """Start on a target.
-
-        Args:
-            variables: the network's.
-            frame: RGB.
-            box: (x, y, width, height), frame pixels, 0-based.
-            hyper: tracking constants; the start does not depend on them.
-
-        Returns:
-            The state; a NaN, empty or outside box gives one whose steps are not `valid`.
-
-        Raises:
-            ValueError: `frame` is not `uint8[H, W, 3]` or `box` does not have four numbers.
-        """
-        del hyper
-        check_frame(frame)
-        if tuple(box.shape) != (4,):
-            raise ValueError(f"box: expected 4 numbers, got shape {tuple(box.shape)}")
+    def _begin(self, variables, frame, box, hyper):
+        del hyper  # the start does not depend on them
         state, z = self._start(frame, box)
         return self._embed_each(variables, state, z)
 
-    def step(
-        self,
-        variables: Variables,
-        state: State,
-        frame: UInt8[AnyArray, "H W 3"],
-        hyper: Hyper | None = None,
-    ) -> tuple[State, Out]:
-        """Find the target in the next frame.
-
-        Args:
-            variables: the network's.
-            state: from `init` or the step before.
-            frame: RGB, of any size; a new size compiles the crop alone.
-            hyper: tracking constants; the preset's by default.
-
-        Returns:
-            The next state, and the box with its score: the network's probability of the chosen
-            proposal, before penalties and window. It may stay high on look-alikes.
-
-        Raises:
-            ValueError: `frame` is not `uint8[H, W, 3]`.
-        """
-        check_frame(frame)
+    def _advance(self, variables, state, frame, hyper):
         crops = self._search_crops_each(frame, state)
         state, out, patch = self._locate_each(variables, state, crops, _bounds(frame), hyper)
         if patch is not None:
@@ -293,19 +229,11 @@ class RegionTracker(abc.ABC):
         return map_targets(self._search_crops, frame, state)
 
     def _search_crops(self, frame, state):
-        """Cut the window of the size that the state asks for; the others are left black."""
-
         def cut(size):
             side = jnp.round(geometry.context_side(state.size) * (size / self.exemplar))
             return crop(frame, state.center, side, size, state.fill, "pysot")
 
-        if len(self.sizes) == 1:
-            return (cut(self.instance),)
-        black = lambda size: jnp.zeros((size, size, 3), jnp.uint8)
-        return tuple(
-            lax.cond(state.search == i, functools.partial(cut, s), functools.partial(black, s))
-            for i, s in enumerate(self.sizes)
-        )
+        return cut_at(state.search, self.sizes, cut)
 
     @functools.partial(jax.jit, static_argnums=0)
     def _locate_each(self, variables, state, crops, bounds, hyper):
@@ -335,19 +263,15 @@ class RegionTracker(abc.ABC):
         center, size = follow(state.center, state.size, choice, self.scale(state), hyper.lr)
         limited = limit(center, size, bounds)
         low = choice.score < self.lost_below
-        lost = low | (state.lost & ~(choice.score > self.found_above))
+        lost = is_lost(state.lost, choice.score, self.lost_below, self.found_above)
         if not self.wider:
             state = state._replace(center=limited[0], size=limited[1], lost=lost)
             return self._answer(state, limited, choice.score)
         # PySOT's long-term state is not limited to the frame, the box given out is.
         center = jnp.where(low, state.center, center)
         size = jnp.where(low, state.size, size)
-        last = len(self.sizes) - 1
-        first = last - len(self.wider)
-        wider = jnp.minimum(jnp.maximum(state.search, first) + 1, last)
-        state = state._replace(
-            center=center, size=size, lost=lost, search=jnp.where(lost, wider, state.home)
-        )
+        search = widen(lost, state.search, state.home, len(self.wider), len(self.sizes))
+        state = state._replace(center=center, size=size, lost=lost, search=search)
         return self._answer(state, limit(center, size, bounds), choice.score)
 
     def _answer(self, state, limited, score):

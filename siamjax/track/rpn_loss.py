@@ -34,7 +34,7 @@ def loss(
     train: bool,
     axis_name: str | None,
 ) -> tuple[Array, tuple[Params, dict[str, Array]]]:
-    """Score a batch of pairs; see `SiamRPN.loss` and, for the metrics, `score`.
+    """Score a batch of pairs as `Family.loss` has it; the metrics are those of `score`.
 
     Which anchors are drawn depends on `key` and a pair's place in the whole batch, not on how the
     batch is split over `axis_name`.

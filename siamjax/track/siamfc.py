@@ -7,41 +7,24 @@ of the MATLAB original (five scales, REFERENCE: params-5s).
 
 import functools
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array as AnyDtype
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 
 from siamjax import geometry, losses
-from siamjax.crop import check_frame, crop, mean_color
+from siamjax.crop import crop, mean_color
 from siamjax.models.apply import apply
 from siamjax.models.siamfc import BACKBONES, STRIDES, SiamFCNet
 from siamjax.track import siamfc_loss
 from siamjax.track.batching import map_examples, map_targets
-from siamjax.track.response import cosine_window, upsampling_matrix
+from siamjax.track.family import Family
+from siamjax.track.pyramid import Hyper, factors, follow, highest
 from siamjax.track.state import Out, usable
-from siamjax.typing import AnyArray, Array, Params, Variables
-
-
-class Hyper(NamedTuple):
-    """The tracking constants; `vmap` over them searches hyper-parameters."""
-
-    scale_step: AnyArray | float
-    """Ratio between neighbouring scales."""
-    scale_penalty: AnyArray | float
-    """Factor on the responses of every scale but the middle one."""
-    scale_lr: AnyArray | float
-    """How far the size follows the chosen scale, 0..1."""
-    window_influence: AnyArray | float
-    """Weight of the cosine window against the normalised response, 0..1."""
-    min_scale: AnyArray | float
-    """Least size against the first one; 0 for no limit."""
-    max_scale: AnyArray | float
-    """Greatest size against the first one; infinite for no limit."""
+from siamjax.typing import AnyArray, Array, Variables
 
 
 class State(NamedTuple):
@@ -67,8 +50,11 @@ LOSSES = ("balanced", "focal", "ohnm", "ghm")
 
 
 @dataclass(frozen=True)
-class SiamFC:
+class SiamFC(Family[State, Hyper]):
     """SiamFC, a configuration alone; equal trackers compile once.
+
+    A step's score is the sigmoid of the highest response at the chosen scale, before penalties and
+    window (a probability under the logistic loss). `template` gives features [B, h, w, c].
 
     Attributes:
         backbone: `"alexnet-v1"`, `"alexnet-v2"`, `"alexnet-v3"` (siamfc-pytorch) or
@@ -158,16 +144,10 @@ class SiamFC:
     @functools.partial(jax.jit, static_argnums=0)
     def init_variables(self, key: AnyDtype) -> dict[str, Any]:
         """Draw fresh weights (siamfc-pytorch's rule for AlexNets: Xavier uniform, biases zero)."""
-        z = jnp.zeros((1, self.exemplar, self.exemplar, 3))
-        x = jnp.zeros((1, self.instance, self.instance, 3))
-        variables = dict(self.net.init(key, z, x))
+        variables = super().init_variables(key)
         if self.loss_name == "ghm":
             variables["batch_stats"] = {**variables["batch_stats"], "ghm": losses.ghm_init()}
         return variables
-
-    def template(self, variables: Variables, z: Float[AnyArray, "B k k 3"]) -> Array:
-        """Embed exemplar crops (RGB, 0..255): [B, h, w, c]."""
-        return apply(self.net, variables, z, method="template")
 
     def respond(
         self,
@@ -182,86 +162,17 @@ class SiamFC:
         features = apply(self.net, variables, x, method="search")
         return {"response": apply(self.net, variables, template, features, method="respond")}
 
-    def loss(
-        self,
-        params: Params,
-        stats: Params,
-        batch: Mapping[str, AnyArray],
-        key: AnyDtype,
-        train: bool = True,
-        axis_name: str | None = None,
-    ) -> tuple[Array, tuple[Params, dict[str, Array]]]:
-        """Score a batch of pairs against their logistic labels.
-
-        Args:
-            params: the network's parameters.
-            stats: its `batch_stats`.
-            batch: `template` [B, k, k, 3] with k = `template_crop`, `search` [B, s, s, 3],
-                both RGB 0..255; `template_box`, `search_box` [B, 4] in crop pixels; `positive` [B],
-                False where the search crop does not hold the template's object.
-            key: unused; SiamFC's losses draw nothing.
-            train: normalise by the batch (unless `frozen_norm`) and return updated statistics.
-            axis_name: mapped axis over which the batch is split.
-
-        Returns:
-            The loss, and the new statistics with the metrics: `center_error`, crop pixels, of the
-            highest response of the middle scale over positive pairs; `scale_loss`.
-        """
+    def _loss(self, params, stats, batch, key, train, axis_name):
         del key
         return siamfc_loss.loss(self, params, stats, batch, train, axis_name)
 
     # --- tracking ------------------------------------------------------------------------------
 
-    def init(
-        self,
-        variables: Variables,
-        frame: UInt8[AnyArray, "H W 3"],
-        box: Float[AnyArray, "4"],
-        hyper: Hyper | None = None,
-    ) -> State:
-        """Start on a target.
-
-        Args:
-            variables: the network's.
-            frame: RGB.
-            box: (x, y, width, height), frame pixels, 0-based.
-            hyper: tracking constants; the preset's by default.
-
-        Returns:
-            The state; a NaN, empty or outside box gives one whose steps are not `valid`.
-
-        Raises:
-            ValueError: `frame` is not `uint8[H, W, 3]` or `box` does not have four numbers.
-        """
-        check_frame(frame)
-        if tuple(box.shape) != (4,):
-            raise ValueError(f"box: expected 4 numbers, got shape {tuple(box.shape)}")
+    def _begin(self, variables, frame, box, hyper):
         state, crops = self._start(frame, box, hyper)
         return state._replace(template=self._embed(variables, crops, "template"))
 
-    def step(
-        self,
-        variables: Variables,
-        state: State,
-        frame: UInt8[AnyArray, "H W 3"],
-        hyper: Hyper | None = None,
-    ) -> tuple[State, Out]:
-        """Find the target in the next frame.
-
-        Args:
-            variables: the network's.
-            state: from `init` or the step before.
-            frame: RGB, of any size; a new size compiles the crop alone.
-            hyper: tracking constants; the preset's by default.
-
-        Returns:
-            The next state, and the box with its score: the sigmoid of the highest response at the
-            chosen scale, before penalties and window (a probability under the logistic loss).
-
-        Raises:
-            ValueError: `frame` is not `uint8[H, W, 3]`.
-        """
-        check_frame(frame)
+    def _advance(self, variables, state, frame, hyper):
         frame = jnp.asarray(frame)
         crops = self._search_crops(frame, state, hyper)
         state, out = self._locate_each(variables, state, crops, hyper)
@@ -272,9 +183,7 @@ class SiamFC:
 
     def factors(self, hyper: Hyper | None = None) -> Array:
         """Give the scales of the pyramid, smallest first."""
-        step = (self.hyper() if hyper is None else hyper).scale_step
-        half = self.scales // 2
-        return jnp.asarray(step, jnp.float32) ** jnp.arange(-half, half + 1, dtype=jnp.float32)
+        return factors(self.scales, (self.hyper() if hyper is None else hyper).scale_step)
 
     @functools.partial(jax.jit, static_argnums=0)
     def _start(self, frame, box, hyper):
@@ -350,36 +259,18 @@ class SiamFC:
         return map_targets(self._locate, variables, state, crops, hyper)
 
     def _locate(self, variables, state, crops, hyper):
-        factors = self.factors(hyper)
         hyper = self.hyper() if hyper is None else hyper
         features = self._embed(variables, crops, "search")
         response = apply(self.net, variables, state.template, features, method="respond")
-
-        rows = upsampling_matrix(response.shape[1], self.upsampling)
-        highest = jax.lax.Precision.HIGHEST
-        response = jnp.einsum("iy,syx,jx->sij", rows, response, rows, precision=highest)
-        middle = jnp.arange(self.scales) == self.scales // 2
-        penalty = jnp.where(middle, 1.0, hyper.scale_penalty)
-        peaks = jnp.max(response, axis=(1, 2))
-        scale_id = jnp.argmax(peaks * penalty)
-        factor = factors[scale_id]
-        best = response[scale_id] * penalty[scale_id]
-        best = best - jnp.min(best)
-        best = best / (jnp.sum(best) + 1e-16)
-        influence = hyper.window_influence
-        best = (1 - influence) * best + influence * cosine_window(rows.shape[0])
-        index = jnp.argmax(best)
-        where = jnp.stack([index % rows.shape[0], index // rows.shape[0]]).astype(jnp.float32)
-
-        cells = (where - (rows.shape[0] - 1) / 2) / self.upsampling
+        peak = highest(response, hyper, self.upsampling)
+        factor = self.factors(hyper)[peak.which]
         pixels = state.search_side / self.instance
         if self.pyramid == "search":
             pixels = pixels * factor
-        scale = (1 - hyper.scale_lr) + hyper.scale_lr * factor
-        limited = jnp.clip(state.scale * scale, hyper.min_scale, hyper.max_scale)
+        limited = follow(state.scale, factor, hyper)
         scale = limited / state.scale
         state = state._replace(
-            center=state.center + cells * self.stride * pixels,
+            center=state.center + peak.cells * self.stride * pixels,
             size=state.size * scale,
             template_side=state.template_side * scale,
             search_side=state.search_side * scale,
@@ -388,6 +279,6 @@ class SiamFC:
         )
         box = geometry.from_pixel_center(state.center, state.size)
         valid: Bool[Array, ""] = jnp.all(jnp.isfinite(box))
-        score = jnp.where(valid, jax.nn.sigmoid(peaks[scale_id]), 0.0)
+        score = jnp.where(valid, jax.nn.sigmoid(peak.logit), 0.0)
         lost = valid & (score < self.lost_below)
         return state, Out(jnp.where(valid, box, jnp.nan), score, valid, lost)

@@ -32,7 +32,11 @@ def loss(
     train: bool,
     axis_name: str | None,
 ) -> tuple[Array, tuple[Params, dict[str, Array]]]:
-    """Score a batch of pairs; see `SiamFC.loss`."""
+    """Score a batch of pairs against their logistic labels, as `Family.loss` has it.
+
+    Nothing is drawn. The metrics are `center_error`, crop pixels, of the highest response of the
+    middle scale over positive pairs, and `scale_loss` where there is one.
+    """
     center = geometry.pixel_center(batch["search_box"]) - (tracker.instance - 1) / 2
     response, moved = responses(tracker, params, stats, batch, train, axis_name)
     size = response.shape[-1]

@@ -11,19 +11,17 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array as AnyDtype
 from jaxtyping import Float, Int
 
 from siamjax import geometry
 from siamjax.masks import Patch
 from siamjax.models.apply import apply
-from siamjax.models.backbones import BACKBONES
 from siamjax.models.refine import LEVELS
 from siamjax.models.siammask import SiamMaskNet
 from siamjax.track import mask_loss
 from siamjax.track.region import State
 from siamjax.track.siamrpn import SiamRPN
-from siamjax.typing import AnyArray, Array, Params, Variables
+from siamjax.typing import AnyArray, Array, Variables
 
 VARIANTS = ("sharp", "base")
 
@@ -68,20 +66,8 @@ class SiamMask(SiamRPN):
     @property
     def net(self) -> SiamMaskNet:
         """The linen module of this configuration."""
-        return SiamMaskNet(
-            backbone_name=self.backbone,
-            layers=self.layers or BACKBONES[self.backbone].layers,
-            features=self.features,
-            head=self.head,
-            anchors=len(self.ratios) * len(self.scales),
-            hidden=self.hidden,
-            weighted=self.weighted,
-            width=self.width,
-            dtype=self.dtype,
-            trained=self.trained,
-            refined=self.variant == "sharp",
-            frozen_norm=self.frozen_norm,
-        )
+        refined = self.variant == "sharp"
+        return SiamMaskNet(**self._net_settings(), refined=refined, frozen_norm=self.frozen_norm)
 
     def middle(self, box: Float[AnyArray, "4"]) -> Float[Array, "2"]:
         """Give the centre (x, y) that the first state has for a box.
@@ -144,18 +130,5 @@ class SiamMask(SiamRPN):
         threshold = jnp.asarray(self.mask_threshold, jnp.float32)
         return Patch(jax.nn.sigmoid(logits), origin + window, threshold)
 
-    def loss(
-        self,
-        params: Params,
-        stats: Params,
-        batch: Mapping[str, AnyArray],
-        key: AnyDtype,
-        train: bool = True,
-        axis_name: str | None = None,
-    ) -> tuple[Array, tuple[Params, dict[str, Array]]]:
-        """Score a batch of pairs against the anchors' targets and the search crops' masks.
-
-        As `SiamRPN.loss`; `batch` also holds `search_mask` [B, s, s] and `has_mask` [B], the
-        metrics those of `siamjax.track.mask_loss`.
-        """
+    def _loss(self, params, stats, batch, key, train, axis_name):
         return mask_loss.loss(self, params, stats, batch, key, train, axis_name)

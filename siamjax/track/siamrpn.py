@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array as AnyDtype
 from jaxtyping import Float
 
 from siamjax import anchors
@@ -19,7 +18,7 @@ from siamjax.models.siamrpn import SiamRPNNet
 from siamjax.track import rpn_loss
 from siamjax.track.region import RegionTracker
 from siamjax.track.response import hann_window
-from siamjax.typing import AnyArray, Array, Params
+from siamjax.typing import Array
 
 HEADS = ("up", "depthwise")
 DTYPES = ("float32", "bfloat16")
@@ -92,18 +91,22 @@ class SiamRPN(RegionTracker):
     @property
     def net(self) -> SiamRPNNet:
         """The linen module of this configuration."""
-        return SiamRPNNet(
-            backbone_name=self.backbone,
-            layers=self.layers or BACKBONES[self.backbone].layers,
-            features=self.features,
-            head=self.head,
-            anchors=len(self.ratios) * len(self.scales),
-            hidden=self.hidden,
-            weighted=self.weighted,
-            width=self.width,
-            dtype=self.dtype,
-            trained=self.trained,
-        )
+        return SiamRPNNet(**self._net_settings())
+
+    def _net_settings(self) -> dict[str, Any]:
+        """Give what every network of region proposals is made with."""
+        return {
+            "backbone_name": self.backbone,
+            "layers": self.layers or BACKBONES[self.backbone].layers,
+            "features": self.features,
+            "head": self.head,
+            "anchors": len(self.ratios) * len(self.scales),
+            "hidden": self.hidden,
+            "weighted": self.weighted,
+            "width": self.width,
+            "dtype": self.dtype,
+            "trained": self.trained,
+        }
 
     def grid(self, size: int) -> Float[Array, "{size} {size} A 4"]:
         """Give the anchors (cx, cy, width, height) of an output of `size` cells a side."""
@@ -123,28 +126,5 @@ class SiamRPN(RegionTracker):
         flat = lambda a: jnp.moveaxis(a, 3, 1).reshape(a.shape[0], -1, *a.shape[4:])
         return flat(boxes), flat(scores), jnp.tile(hann_window(size).ravel(), count)
 
-    def loss(
-        self,
-        params: Params,
-        stats: Params,
-        batch: Mapping[str, AnyArray],
-        key: AnyDtype,
-        train: bool = True,
-        axis_name: str | None = None,
-    ) -> tuple[Array, tuple[Params, dict[str, Array]]]:
-        """Score a batch of pairs against the anchors' targets.
-
-        Args:
-            params: the network's parameters.
-            stats: its `batch_stats`.
-            batch: `template` [B, k, k, 3] and `search` [B, s, s, 3], RGB 0..255; `template_box`,
-                `search_box` [B, 4] in crop pixels; `positive` [B], False where the search crop
-                does not hold the template's object.
-            key: draws which anchors count.
-            train: normalise by the batch (where `trained` says so) and return new statistics.
-            axis_name: mapped axis over which the batch is split.
-
-        Returns:
-            The loss, and the new statistics with the metrics of `siamjax.track.rpn_loss`.
-        """
+    def _loss(self, params, stats, batch, key, train, axis_name):
         return rpn_loss.loss(self, params, stats, batch, key, train, axis_name)

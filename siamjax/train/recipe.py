@@ -18,8 +18,9 @@ from siamjax.data import cache, held, packed, pipeline
 from siamjax.data.augment import Augment, augment_batch
 from siamjax.data.compose import Compose, compose_batch
 from siamjax.data.layers import LayerConfig, Stock
+from siamjax.data.media import Media
 from siamjax.data.pairs import PairConfig, Source
-from siamjax.data.tracks import Media, Track
+from siamjax.data.tracks import Track
 from siamjax.train import pictures, validation
 from siamjax.train.teacher import load_teacher, teach
 from siamjax.train.training import Augmentation, Paint, Training, Validate

@@ -6,6 +6,7 @@ half a pixel between them, and its answers stay its own, none interpolated. Edge
 view repeat the crop's last row and column.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def teach(
     return taught
 
 
+@functools.lru_cache(maxsize=1)
 def load_teacher(path: Path) -> tuple[PointTracker, Variables]:
     """Load a teacher.
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from siamjax.data.tracks import Frame, Media, Track
+from siamjax.data.media import Frame, Media
+from siamjax.data.tracks import Track
 from siamjax.evaluate.drive import Tracker
 from siamjax.evaluate.onepass import run_track
 from siamjax.evaluate.run import evaluate_boxes

@@ -17,7 +17,7 @@ import pytest
 
 from siamjax import weights
 from siamjax.adapters import trax, trax_messages
-from siamjax.data.tracks import read_picture
+from siamjax.data.media import read_picture
 from siamjax.track.siamfc import SiamFC
 from siamjax.track.state import Out
 

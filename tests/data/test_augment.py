@@ -84,18 +84,6 @@ def test_outside_of_the_crop_is_its_mean_colour():
     np.testing.assert_allclose(out[10:31, 10:31], image, atol=1e-3)
 
 
-@pytest.mark.parametrize(("half", "vertical"), [(2, 0.3), (4, 1.0), (3, 0.0), (7, 0.6)])
-def test_blur_against_filter2d(half, vertical):
-    image = smooth(33).astype(np.float32)
-    size = 2 * half + 1
-    kernel = np.zeros((size, size), np.float32)
-    kernel[:, half] += vertical / size
-    kernel[half, :] += (1 - vertical) / size
-    expected = cv2.filter2D(image, -1, kernel)
-    out = A.cross_blur(jnp.asarray(image), jnp.asarray(half), jnp.asarray(vertical), 7)
-    np.testing.assert_allclose(out, expected, atol=2e-3)
-
-
 def test_colour_offsets_have_the_published_spread():
     keys = jax.random.split(jax.random.key(0), 20000)
     offsets = np.asarray(jax.vmap(lambda k: A.color_offset(k, A.Augment(color=1.0)))(keys))

@@ -5,12 +5,11 @@ import numpy as np
 import pytest
 
 from siamjax.data import compose, pipeline
-from siamjax.data.augment import soften
 from siamjax.data.compose import Compose
 from siamjax.data.layers import LayerConfig, Stock
+from siamjax.data.media import Picture, list_pictures
 from siamjax.data.pairs import PairConfig, Source
 from siamjax.data.readers import cutouts
-from siamjax.data.tracks import Picture, list_pictures
 
 OFF = Compose(paste=0.0, others=0.0, twin=0.0, occlude=0.0)
 CONFIG = PairConfig(template_size=47, search_size=95, exemplar=31, masks=True)
@@ -138,14 +137,6 @@ def test_batches_compose_pair_by_pair(batch):
     for name in ("template", "search", "search_box"):
         np.testing.assert_allclose(whole[name][2], turned[name][0], atol=2e-3)
     assert (whole["index"] == batch["index"]).all()
-
-
-def test_soften_is_a_gaussian():
-    image = np.random.default_rng(0).random((40, 40, 1), np.float32)
-    expected = cv2.GaussianBlur(image, (0, 0), 1.5)
-    got = np.asarray(soften(jnp.asarray(image), 1.5))[..., 0]
-    np.testing.assert_allclose(got[10:30, 10:30], expected[10:30, 10:30], atol=1e-3)
-    np.testing.assert_allclose(soften(jnp.asarray(image), 0.0), image, atol=1e-6)
 
 
 @pytest.mark.parametrize("wrong", [{"paste": 1.5}, {"light": 1.0}, {"turn": -1.0}])

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from siamjax.data import labels
+from siamjax.data.media import VideoFile
 from siamjax.data.readers import davis
-from siamjax.data.tracks import Masks, VideoFile
+from siamjax.data.tracks import Masks
 from siamjax.video import VideoWriter
 
 SIZE = (20, 30)

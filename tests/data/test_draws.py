@@ -7,8 +7,9 @@ import pytest
 from siamjax.data import shuffle
 from siamjax.data.draws import PairConfig, draw
 from siamjax.data.lazy import Clip, LazyTracks
+from siamjax.data.media import PictureFolder
 from siamjax.data.sources import Filter, Source
-from siamjax.data.tracks import PictureFolder, Track
+from siamjax.data.tracks import Track
 
 
 def clip(name, frames=4, category=None, media=None, **about):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from siamjax.data.examples import Captioned, Examples, fit, read_fit
-from siamjax.data.tracks import DamagedMediaError
+from siamjax.data.media import DamagedMediaError
 
 
 def examples():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from siamjax.data import held
+from siamjax.data.media import Picture
 from siamjax.data.sources import Source
-from siamjax.data.tracks import Picture, Track
+from siamjax.data.tracks import Track
 
 
 @pytest.fixture

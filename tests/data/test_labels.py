@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from siamjax.data import labels
-from siamjax.data.tracks import DamagedMediaError
+from siamjax.data.media import DamagedMediaError
 
 
 def chunk(kind, content):

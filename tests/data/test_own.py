@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from siamjax.data import labels
+from siamjax.data.media import Picture, PictureFolder, VideoFile
 from siamjax.data.readers import own
-from siamjax.data.tracks import Picture, PictureFolder, VideoFile
 from siamjax.video import VideoWriter
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from siamjax.cli import main
 from siamjax.data import cache, pack, pack_plan, packed, pairs, pipeline, shards
+from siamjax.data.media import DamagedMediaError, Picture, PictureFolder, VideoFile
 from siamjax.data.segmentation import CocoMask
 from siamjax.data.sources import Filter
-from siamjax.data.tracks import DamagedMediaError, Picture, PictureFolder, Track, VideoFile
+from siamjax.data.tracks import Track
 from siamjax.train import recipe as recipes
 from siamjax.video import VideoWriter
 

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from siamjax.data import pairs
+from siamjax.data.media import Picture, PictureFolder
 from siamjax.data.segmentation import PictureMasks
 from siamjax.data.sources import SIAMFC_FILTER
-from siamjax.data.tracks import Picture, PictureFolder, Track
+from siamjax.data.tracks import Track
 
 
 def clip(name, place, boxes, **more):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from siamjax.data import cache, pairs, pipeline
-from siamjax.data.tracks import Picture, PictureFolder, Track
+from siamjax.data.media import Picture, PictureFolder
+from siamjax.data.tracks import Track
 
 CONFIG = pairs.PairConfig(template_size=23, search_size=47, exemplar=15, negative=0.2)
 

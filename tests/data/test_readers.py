@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
+from siamjax.data.media import VideoFile
 from siamjax.data.readers import coco, folder, got10k, masks, otb
-from siamjax.data.tracks import VideoFile
 from siamjax.video import VideoWriter
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from siamjax.data import segmentation
+from siamjax.data.media import DamagedMediaError
 from siamjax.data.readers import coco, cutouts, folder, masks
-from siamjax.data.tracks import DamagedMediaError, Masks, Track
+from siamjax.data.tracks import Masks, Track
 
 RING = np.zeros((5, 7), bool)
 RING[1:4, 2:6] = True

@@ -7,6 +7,7 @@ import pytest
 
 from siamjax.data import cache, labels, pairs, pipeline
 from siamjax.data.lazy import Clip, LazyTracks
+from siamjax.data.media import DamagedMediaError, VideoFile
 from siamjax.data.readers import (
     coco,
     crop511,
@@ -17,7 +18,6 @@ from siamjax.data.readers import (
     youtube_vos,
 )
 from siamjax.data.sources import Filter
-from siamjax.data.tracks import DamagedMediaError, VideoFile
 from siamjax.video import VideoWriter
 
 CONFIG = pairs.PairConfig(template_size=15, search_size=31, exemplar=11)
@@ -91,7 +91,8 @@ def test_lazy_tracks_are_read_once():
 
 
 def imagenet_track(name):
-    from siamjax.data.tracks import Picture, Track
+    from siamjax.data.media import Picture
+    from siamjax.data.tracks import Track
 
     return Track(name, Picture(Path(name)), np.float32([[0, 0, 2, 2]]))
 

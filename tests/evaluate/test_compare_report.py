@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from siamjax import cli
-from siamjax.data.tracks import PictureFolder, Track
+from siamjax.data.media import PictureFolder
+from siamjax.data.tracks import Track
 from siamjax.evaluate import compare_report
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from siamjax.data.tracks import PictureFolder, Track
+from siamjax.data.media import PictureFolder
+from siamjax.data.tracks import Track
 from siamjax.evaluate import drive, formats, run, store
 
 FRAME = np.zeros((4, 4, 3), np.uint8)

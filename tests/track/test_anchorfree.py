@@ -3,8 +3,8 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from conftest import make_clip
 from models.nanotrack_numpy import draw
+from track.conftest import make_clip
 
 import siamjax as sj
 from siamjax import weights

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import make_clip
+from track.conftest import make_clip
 
 from siamjax import weights
 from siamjax.track import zoo

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import make_clip
+from track.conftest import make_clip
 
 from siamjax.bench.track import tame
 from siamjax.data.readers import folder

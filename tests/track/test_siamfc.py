@@ -1,6 +1,5 @@
 import inspect
 
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,26 +7,8 @@ import pytest
 from track import siamfc_numpy
 from track.conftest import TINY, make_clip
 
-from siamjax.track import siamfc as module
-from siamjax.track.response import cosine_window, upsampling_matrix
+from siamjax.track import pyramid, siamfc
 from siamjax.track.siamfc import SiamFC
-
-
-@pytest.mark.parametrize(("size", "factor"), [(17, 16), (5, 4), (4, 3), (25, 8), (1, 4)])
-def test_upsampling_is_cv2s_bicubic(size, factor):
-    response = np.random.default_rng(0).standard_normal((size, size), np.float32)
-    rows = np.asarray(upsampling_matrix(size, factor))
-    got = rows @ response @ rows.T
-    whole = (size * factor,) * 2
-    expected = cv2.resize(np.float64(response), whole, interpolation=cv2.INTER_CUBIC)
-    np.testing.assert_allclose(got, expected, atol=2e-5)
-
-
-def test_cosine_window():
-    got = np.asarray(cosine_window(5))
-    hann = np.array([0, 0.5, 1, 0.5, 0])  # sums to 2
-    np.testing.assert_allclose(got, np.outer(hann, hann) / 4, atol=1e-7)
-
 
 CASES = {
     "v1-search": ({}, {}),
@@ -121,7 +102,7 @@ def test_vmap_over_hyper_is_a_loop(tiny, weights, clip):
     assert not np.allclose(got.box[0], got.box[1])
 
 
-def count(monkeypatch, name):
+def count(monkeypatch, module, name):
     calls, original = [], getattr(module, name)
 
     def counted(*args, **kwargs):
@@ -134,7 +115,8 @@ def count(monkeypatch, name):
 
 @pytest.mark.parametrize(("clips", "sizes"), [(6, 3), pytest.param(30, 10, marks=pytest.mark.slow)])
 def test_clips_of_many_sizes_compile_the_network_once(monkeypatch, weights, clips, sizes):
-    networks, crops = count(monkeypatch, "cosine_window"), count(monkeypatch, "crop")
+    networks = count(monkeypatch, pyramid, "cosine_window")
+    crops = count(monkeypatch, siamfc, "crop")
     for number in range(clips):
         # Equal every time, and new to this process.
         tracker = SiamFC(**TINY, scale_lr=0.1 + clips / 1000)

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import region_numpy as ref
-from conftest import make_clip
 from siammask_small import BASE, SHARP, draw_variables
+from track.conftest import make_clip
 
 from siamjax.crop import crop
 from siamjax.track import region, zoo

@@ -45,18 +45,6 @@ def test_names():
     assert len({zoo.tracker(name) for name in zoo.names()}) == len(zoo.names())
 
 
-def test_three_scales_of_siamfc_pytorch():
-    assert zoo.siamfc().hyper() == (1.0375, 0.9745, 0.59, 0.176, 0.0, float("inf"))
-    assert (zoo.siamfc().scales, zoo.siamfc().upsampling) == (3, 16)
-
-
-def test_five_scales_of_the_authors():
-    tracker = zoo.siamfc(scales=5)
-    assert tracker.hyper() == (1.0255, 0.962, 0.34, 0.168, 0.2, 5.0)
-    assert tracker.scales == 5
-    assert tracker == zoo.tracker("siamfc-alexnet-v1-5s")
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -73,11 +61,6 @@ def test_five_scales_of_the_authors():
 def test_wrong_names_and_settings(call, words):
     with pytest.raises(ValueError, match=words):
         call()
-
-
-def test_wrong_number_of_scales():
-    with pytest.raises(ValueError, match="scales: expected 3 or 5, got 7"):
-        inspect.unwrap(zoo.siamfc)(scales=7)
 
 
 def test_only_trackers_are_described():

@@ -11,7 +11,7 @@ import tiny
 from rich.console import Console
 
 from siamjax import weights
-from siamjax.data.tracks import read_picture
+from siamjax.data.media import read_picture
 from siamjax.track.siamrpn import SiamRPN
 from siamjax.train import log
 from siamjax.train.freeze import Unfreeze

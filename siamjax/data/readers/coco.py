@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from siamjax.data.media import Picture
 from siamjax.data.segmentation import CocoMask
-from siamjax.data.tracks import Picture, Track
+from siamjax.data.tracks import Track
 
 
 def read(annotations: str | Path, images: str | Path, min_side: float = 10.0) -> list[Track]:

@@ -18,9 +18,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from siamjax.data.lazy import Clip, LazyTracks
+from siamjax.data.media import PictureFolder
 from siamjax.data.readers import truth
 from siamjax.data.segmentation import PictureMasks
-from siamjax.data.tracks import PictureFolder, Track
+from siamjax.data.tracks import Track
 
 SIDE = 511
 EXEMPLAR = 127

@@ -16,14 +16,8 @@ import cv2
 import numpy as np
 
 from siamjax.data import cache
-from siamjax.data.tracks import (
-    DamagedMediaError,
-    Frame,
-    Mask,
-    Track,
-    list_pictures,
-    read_picture,
-)
+from siamjax.data.media import DamagedMediaError, Frame, list_pictures, read_picture
+from siamjax.data.tracks import Mask, Track
 
 CANVAS = (480, 360)
 _VIEW = re.compile(r"(.+_o\d+)_(.+)")

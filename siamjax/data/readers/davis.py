@@ -15,17 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from siamjax.data import cache, labels
+from siamjax.data.media import Media, PictureFolder, list_pictures
 from siamjax.data.readers import folder, truth
 from siamjax.data.readers.masks import mask_box
-from siamjax.data.tracks import (
-    Mask,
-    Masks,
-    Media,
-    PictureFolder,
-    Track,
-    check_counts,
-    list_pictures,
-)
+from siamjax.data.tracks import Mask, Masks, Track, check_counts
 
 SPLITS = ("2017/val", "2016/val", "480p/val")
 """Lists of `ImageSets` that are looked for, in this order, where none is asked for."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from siamjax.data.examples import Examples, read_fit
-from siamjax.data.tracks import list_pictures
+from siamjax.data.media import list_pictures
 
 
 def read(root: str | Path, size: int = 92, channels: int = 1) -> Examples:

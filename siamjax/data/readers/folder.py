@@ -8,17 +8,15 @@ any, are `SEQ/masks.npz` (`segmentation.packed`) or the pictures of `SEQ/masks`,
 from pathlib import Path
 
 from siamjax.data import segmentation
-from siamjax.data.readers import truth
-from siamjax.data.tracks import (
+from siamjax.data.media import (
     VIDEO_SUFFIXES,
-    Masks,
     Media,
     PictureFolder,
-    Track,
     VideoFile,
-    check_counts,
     list_pictures,
 )
+from siamjax.data.readers import truth
+from siamjax.data.tracks import Masks, Track, check_counts
 
 TRUTH_NAMES = ("groundtruth.txt", "groundtruth_rect.txt")
 

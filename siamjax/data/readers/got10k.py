@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from siamjax.data.media import PictureFolder, list_pictures
 from siamjax.data.readers import truth
-from siamjax.data.tracks import PictureFolder, Track, check_counts, list_pictures
+from siamjax.data.tracks import Track, check_counts
 
 
 def _meta(path: Path) -> tuple[str | None, tuple[int, int] | None]:

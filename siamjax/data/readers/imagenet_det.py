@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from siamjax.data.media import Picture
 from siamjax.data.readers import voc
-from siamjax.data.tracks import Picture, Track
+from siamjax.data.tracks import Track
 
 
 def read(root: str | Path, split: str = "train", min_side: float = 10.0) -> list[Track]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from siamjax.data.media import PictureFolder
 from siamjax.data.readers import voc
-from siamjax.data.tracks import PictureFolder, Track
+from siamjax.data.tracks import Track
 
 TAGS = ("occluded", "generated")
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from siamjax.data.media import DamagedMediaError, Picture, list_pictures
 from siamjax.data.segmentation import PictureMasks, read_mask
-from siamjax.data.tracks import DamagedMediaError, Picture, Track, list_pictures
+from siamjax.data.tracks import Track
 
 
 def mask_box(mask: np.ndarray) -> np.ndarray | None:

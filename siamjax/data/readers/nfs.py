@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from siamjax.data.media import PictureFolder
 from siamjax.data.readers import truth
-from siamjax.data.tracks import PictureFolder, Track, check_counts
+from siamjax.data.tracks import Track, check_counts
 
 FRAME_RATES = (30, 240)
 

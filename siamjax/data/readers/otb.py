@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from siamjax import geometry
+from siamjax.data.media import PictureFolder, list_pictures
 from siamjax.data.readers import truth
-from siamjax.data.tracks import PictureFolder, Track, check_counts, list_pictures
+from siamjax.data.tracks import Track, check_counts
 
 # Sequences whose boxes cover a part of the pictures: first and last picture, counted from 1.
 # Used where the counts differ: some copies of the data hold only the pictures in question.

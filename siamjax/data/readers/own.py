@@ -22,18 +22,18 @@ from pathlib import Path
 import numpy as np
 
 from siamjax.data import labels
-from siamjax.data.readers import davis, folder, truth
-from siamjax.data.readers.masks import mask_box
-from siamjax.data.tracks import (
+from siamjax.data.media import (
     PICTURE_SUFFIXES,
     VIDEO_SUFFIXES,
     Media,
     Picture,
     PictureFolder,
-    Track,
     VideoFile,
     list_pictures,
 )
+from siamjax.data.readers import davis, folder, truth
+from siamjax.data.readers.masks import mask_box
+from siamjax.data.tracks import Track
 
 COLUMNS = ("video", "frame", "x", "y", "w", "h")
 MASKS = "masks"

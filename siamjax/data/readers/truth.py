@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Int
 
-from siamjax.data.tracks import PictureFolder, list_pictures
+from siamjax.data.media import PictureFolder, list_pictures
 
 
 def read_text(path: Path) -> str:

@@ -25,7 +25,8 @@ import numpy as np
 
 from siamjax import video
 from siamjax.data.lazy import Clip, LazyTracks
-from siamjax.data.tracks import DamagedMediaError, Media, PictureFolder, Track, VideoFile
+from siamjax.data.media import DamagedMediaError, Media, PictureFolder, VideoFile
+from siamjax.data.tracks import Track
 
 COLUMNS = 10
 Key = tuple[str, str, str]

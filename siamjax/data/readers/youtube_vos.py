@@ -15,10 +15,11 @@ import numpy as np
 
 from siamjax.data import labels
 from siamjax.data.lazy import Clip, LazyTracks
+from siamjax.data.media import PictureFolder, list_pictures
 from siamjax.data.readers import truth
 from siamjax.data.readers.davis import LabelMasks
 from siamjax.data.readers.masks import mask_box
-from siamjax.data.tracks import PictureFolder, Track, list_pictures
+from siamjax.data.tracks import Track
 
 
 def read_video(root: Path, name: str, objects: Mapping[str, Any]) -> list[Track]:
