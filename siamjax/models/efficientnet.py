@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
-from siamjax.models.layers import ConvNorm, follows_batch
+from siamjax.models.layers import ConvNorm, follows_batch, relu6
 from siamjax.typing import AnyArray, Array
 
 
@@ -74,9 +74,9 @@ class InvertedResidual(nn.Module):
         block = _blocks(self.axis_name, self.dtype)
         y = x
         if expansion != 1:
-            y = block(wide, activation=nn.relu6, name="expand")(y, train)
+            y = block(wide, activation=relu6, name="expand")(y, train)
         depthwise = block(
-            wide, kernel_size, strides, groups=wide, activation=nn.relu6, name="depthwise"
+            wide, kernel_size, strides, groups=wide, activation=relu6, name="depthwise"
         )
         y = block(features, name="project")(depthwise(y, train), train)
         return jnp.asarray(x, y.dtype) + y if strides == 1 and x.shape[-1] == features else y
@@ -123,7 +123,7 @@ class EfficientNetLite0(nn.Module):
         follows = lambda stage: follows_batch(stage, train, self.trained)
         x = (jnp.asarray(x) - 127.0) / 128.0
         block = _blocks(self.axis_name, self.dtype)
-        stem = block(scaled(STEM_FEATURES), 3, 2, activation=nn.relu6, name="stem")
+        stem = block(scaled(STEM_FEATURES), 3, 2, activation=relu6, name="stem")
         x = stem(x, follows("stem"))
         stages: dict[str, Any] = {"stem": x.astype(jnp.float32)}
         for index, row in enumerate(ROWS[: self.blocks]):

@@ -7,6 +7,7 @@ running statistics are float32 whatever it is.
 import functools
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
@@ -14,6 +15,7 @@ from jaxtyping import Float
 
 from siamjax.models.conv import Padding, conv
 from siamjax.typing import AnyArray, Array
+from siamjax.xcorr import same_axes
 
 
 def follows_batch(stage: str, train: bool, trained: tuple[str, ...] | None) -> bool:
@@ -50,6 +52,21 @@ def _first_largest(a: Array, b: Array) -> Array:
     return jnp.where((a >= b) | jnp.isnan(a), a, b)
 
 
+@jax.custom_jvp
+def relu6(x: Float[AnyArray, "*n"]) -> Float[Array, "*n"]:
+    """Clip to 0..6; the gradient at both ends is 0, as in PyTorch, where `nn.relu6` gives a half.
+
+    Its gradient compares once with each end; that of `nn.relu6` is made of four comparisons.
+    """
+    return jnp.clip(x, 0, 6)
+
+
+@relu6.defjvp
+def _relu6_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (tangent,) = primals, tangents
+    return relu6(x), jnp.where((x > 0) & (x < 6), tangent, 0)
+
+
 class Conv(nn.Module):
     """2-D convolution, NHWC, kernel HWIO [kh, kw, in / groups, out]; arguments as in `conv`."""
 
@@ -81,6 +98,30 @@ class Conv(nn.Module):
             bias = self.param("bias", self.bias_init, (self.features,))
             y = y + jnp.asarray(bias, self.dtype)[None, None, None]
         return y
+
+
+@jax.custom_vjp
+def _squares(x: Array, center: Array) -> Array:
+    """Sum the squared distances of `x` [..., C] from its mean, [C]."""
+    return jnp.square(_apart(x, center)).sum(tuple(range(x.ndim - 1)))
+
+
+def _apart(x: Array, center: Array) -> Array:
+    return x - center.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+def _squares_forward(x: Array, center: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _squares(x, center), (x, center)
+
+
+def _squares_backward(residuals: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    x, center = residuals
+    g = g.reshape((1,) * (x.ndim - 1) + (-1,))
+    return 2 * _apart(x, center) * g, jnp.zeros_like(center)
+
+
+# The sum's derivative by the mean is zero: left to be found out, it costs a pass over memory.
+_squares.defvjp(_squares_forward, _squares_backward)
 
 
 class BatchNorm(nn.Module):
@@ -137,8 +178,7 @@ class BatchNorm(nn.Module):
         if n < 2:
             raise ValueError(f"BatchNorm: training needs 2 values per channel, x is {x.shape}")
         center = self._summed(x.sum(axes)) / n
-        apart = x - center.reshape((1,) * len(axes) + (-1,))
-        return center, self._summed(jnp.square(apart).sum(axes)) / n, n
+        return center, self._summed(_squares(*same_axes(x, center))) / n, n
 
     def _summed(self, a: Array) -> Array:
         return a if self.axis_name is None else lax.psum(a, self.axis_name)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
-from siamjax.models.layers import ConvNorm, follows_batch
+from siamjax.models.layers import ConvNorm, follows_batch, relu6
 from siamjax.typing import AnyArray, Array
 
 
@@ -64,7 +64,7 @@ class InvertedResidual(nn.Module):
         x = jnp.asarray(x, self.dtype)
         block = functools.partial(ConvNorm, axis_name=self.axis_name, dtype=self.dtype)
         wide = x.shape[-1] * self.expansion
-        y = block(wide, activation=nn.relu6, name="expand")(x, train)
+        y = block(wide, activation=relu6, name="expand")(x, train)
         y = block(
             wide,
             3,
@@ -72,7 +72,7 @@ class InvertedResidual(nn.Module):
             padding=self.dilation if self.strides == 1 else 0,
             dilation=self.dilation,
             groups=wide,
-            activation=nn.relu6,
+            activation=relu6,
             name="depthwise",
         )(y, train)
         y = block(self.features, name="project")(y, train)
@@ -134,7 +134,7 @@ class MobileNetV2(nn.Module):
             scaled(STEM_FEATURES, self.width),
             3,
             2,
-            activation=nn.relu6,
+            activation=relu6,
             axis_name=self.axis_name,
             dtype=self.dtype,
             name="layer0",

@@ -14,7 +14,7 @@ from flax import linen as nn
 from jaxtyping import Float
 
 from siamjax import xcorr
-from siamjax.models.layers import BatchNorm, Conv
+from siamjax.models.layers import BatchNorm, Conv, relu6
 from siamjax.models.mobilenetv3 import MobileNetV3, eights
 from siamjax.models.rpn import shared_batch
 from siamjax.typing import AnyArray, Array
@@ -81,7 +81,7 @@ class Mix(nn.Module):
         features = x.shape[-1]
         corner = Conv(features, 2, groups=features, use_bias=False, dtype=self.dtype, name="corner")
         norm = BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="bn")
-        x = nn.relu6(norm(corner(x), train))
+        x = relu6(norm(corner(x), train))
         return Adjust(features, True, self.axis_name, self.dtype, name="adjust")(x, train)
 
 
@@ -102,8 +102,8 @@ class TowerBlock(nn.Module):
         point = Adjust(self.features, False, self.axis_name, self.dtype, name="point")
         if self.norm_between:
             norm = BatchNorm(axis_name=self.axis_name, dtype=self.dtype, name="bn")
-            return point(nn.relu6(norm(x, train)), train)
-        return nn.relu6(point(x, train))
+            return point(relu6(norm(x, train)), train)
+        return relu6(point(x, train))
 
 
 class Branch(nn.Module):

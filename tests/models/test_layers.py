@@ -9,7 +9,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from siamjax.models.conv import METHODS, conv
-from siamjax.models.layers import BatchNorm, Conv, ConvNorm, follows_batch, max_pool
+from siamjax.models.layers import BatchNorm, Conv, ConvNorm, follows_batch, max_pool, relu6
 
 TOLERANCE = 1e-5
 
@@ -381,6 +381,13 @@ def test_max_pool_passes_nan_on(at, expected):
     x = np.zeros((1, 5, 5, 1), np.float32)
     x[0, at, at] = np.nan
     np.testing.assert_array_equal(np.isnan(max_pool(x)).ravel(), np.bool_(expected))
+
+
+def test_relu6_passes_the_gradient_between_its_ends_alone():
+    x = jnp.array([-1.0, 0.0, 0.5, 6.0, 7.0, jnp.nan])
+    y, pull = jax.vjp(relu6, x)
+    np.testing.assert_array_equal(y, [0, 0, 0.5, 6, 6, np.nan])
+    np.testing.assert_array_equal(pull(jnp.full(6, 3.0))[0], [0, 0, 3, 0, 0, 0])
 
 
 def test_convolution_with_norm_and_activation():

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from siamjax.models.conv import plain, shift, taps, winograd
+from siamjax.models.conv import gradient, plain, shift, taps, winograd
 from siamjax.models.conv.shape import Padding, Shape, pairs
 from siamjax.typing import AnyArray, Array
 from siamjax.xcorr import same_axes
@@ -48,11 +48,12 @@ def conv(
         dilation: d, of both axes.
         groups: groups of channels; C for a depthwise convolution.
         method: "native", one XLA convolution; "split", one convolution per group, concatenated;
-            "map", a loop over examples (the gradient as one convolution); "shift", a sum of
-            shifted slices (depthwise only); "taps", one over input channels too (ungrouped; for
-            few of them, the gradient as of "native"); "gemm", a matrix product (1x1 only);
-            "winograd", matrix products over tiles (float32, not both strided and dilated; the
-            gradient as of "split"); "auto" chooses by platform and shape, forward and backward.
+            "map", a loop over examples; "shift", a sum of shifted slices (depthwise only);
+            "taps", one over input channels too (ungrouped, for few of them); "gemm", a matrix
+            product (1x1 only); "patches", one of gathered windows; "winograd", matrix products
+            over tiles (float32, not both strided and dilated); "auto" chooses by platform and
+            shape. The gradients of "map", "taps", "patches" and "winograd" are of one kind, again
+            chosen by shape (`gradient.py`).
 
     Returns:
         [B, Ho, Wo, O].
@@ -108,6 +109,8 @@ def _run(table: dict[str, Callable], shape: Shape, method: str, x: Array, kernel
     if method != "auto":
         return table[method](shape, x, kernel, *rest)
     cpu, accelerator = (functools.partial(table[name], shape) for name in _auto(shape, x, kernel))
+    if table is _BACKWARD and plain.is_pointwise(shape, kernel):
+        cpu = functools.partial(gradient.pointwise, shape)
     return lax.platform_dependent(x, kernel, *rest, cpu=cpu, default=accelerator)
 
 
@@ -150,6 +153,5 @@ _FORWARD = {
 }
 _BACKWARD = {name: _automatic(forward) for name, forward in _FORWARD.items()}
 _BACKWARD["shift"] = shift.backward
-_BACKWARD["taps"] = _BACKWARD["native"]
-_BACKWARD["map"] = _BACKWARD["split"]  # the gradient of the loop is 4 to 10 times slower
-_BACKWARD["patches"] = _BACKWARD["winograd"] = _BACKWARD["split"]
+for _name in ("map", "patches", "taps", "winograd"):  # a loop's gradient is 4 to 10 times slower
+    _BACKWARD[_name] = gradient.backward

@@ -66,21 +66,16 @@ def forward(shape: Shape, x: Array, kernel: Array) -> Array:
     Float32 errors against the largest value stay under 3e-6.
     """
     size, reach = shape.output_size(x, kernel), (kernel.shape[0] - 1) * shape.dilation + 1
+    taps, narrow, axes = plan(shape, kernel)
     kernel = _kernel_phases(kernel, shape.strides)
-    h, w, channels, features = kernel.shape
-    narrow = channels < _NARROW
     if narrow:
-        kernel = kernel.reshape(h, 1, w * channels, features)
-    axes = _axes(*kernel.shape[:2])
+        kernel = kernel.reshape(taps[0], 1, -1, kernel.shape[3])
+    features = kernel.shape[3]
     weights = [_transform(axes, part) for part in jnp.split(kernel, shape.groups, 3)]
 
     def group(x: Array, weights: list[list[Array]], rows: int) -> Array:
         batch = len(x)
-        if shape.strides > 1:
-            x = _phases_to_channels(x, shape.strides, (h, w), (rows, size[1]))
-        x = _phases_to_batch(x, shape.dilation)
-        if narrow:
-            x = _columns_to_channels(x, w)
+        x = undilated(shape, x, taps, narrow, (rows, size[1]))
         y = _batch_to_phases(_by_tiles(axes, weights, x), batch, shape.dilation)
         return y[:, :rows, : size[1]]
 
@@ -125,6 +120,23 @@ def _in_bands(
 # ------------------------------------------------------------------ to stride 1, undilated
 
 
+def plan(shape: Shape, kernel: AnyArray) -> tuple[tuple[int, int], bool, tuple["Axis", "Axis"]]:
+    """Give the taps at stride 1, whether columns become channels, and the tiles of both axes."""
+    rows, columns = (-(-n // shape.strides) for n in kernel.shape[:2])
+    narrow = kernel.shape[2] * shape.strides**2 < _NARROW
+    return (rows, columns), narrow, _axes(rows, 1 if narrow else columns)
+
+
+def undilated(
+    shape: Shape, x: Array, taps: tuple[int, int], narrow: bool, size: tuple[int, int]
+) -> Array:
+    """Rewrite padded `x` for stride 1 and no dilation; `size` is the response's."""
+    if shape.strides > 1:
+        x = _phases_to_channels(x, shape.strides, taps, size)
+    x = phases_to_batch(x, shape.dilation)
+    return _columns_to_channels(x, taps[1]) if narrow else x
+
+
 def _kernel_phases(kernel: Array, strides: int) -> Array:
     """Make every `strides` by `strides` block of taps one tap of as many times the channels."""
     if strides == 1:
@@ -148,7 +160,7 @@ def _phases_to_channels(
     return jnp.swapaxes(x, 2, 3).reshape(batch, rows, columns, -1)
 
 
-def _phases_to_batch(x: Array, dilation: int) -> Array:
+def phases_to_batch(x: Array, dilation: int) -> Array:
     """Take every `dilation`-th row and column, from each start, as an example of its own."""
     if dilation == 1:
         return x
@@ -159,7 +171,7 @@ def _phases_to_batch(x: Array, dilation: int) -> Array:
 
 
 def _batch_to_phases(y: Array, batch: int, dilation: int) -> Array:
-    """Invert `_phases_to_batch`."""
+    """Invert `phases_to_batch`."""
     if dilation == 1:
         return y
     d, (_, height, width, features) = dilation, y.shape
@@ -224,41 +236,47 @@ def _axes(h: int, w: int) -> tuple[Axis, Axis]:
 
 def _transform(axes: tuple[Axis, Axis], kernel: Array) -> list[list[Array]]:
     """Evaluate the kernel at every point: [C, O] by row and column."""
-    lines = [_combine(row, list(kernel)) for row in axes[0].taps]
-    return [[_combine(row, list(line)) for row in axes[1].taps] for line in lines]
+    lines = [combine(row, list(kernel)) for row in axes[0].taps]
+    return [[combine(row, list(line)) for row in axes[1].taps] for line in lines]
 
 
 def _by_tiles(axes: tuple[Axis, Axis], weights: list[list[Array]], x: Array) -> Array:
     """Multiply matrices [tiles, C] and [C, O] at every point of both axes."""
     rows, columns = axes
-    tiles = [axis.tiles(n) for axis, n in zip(axes, x.shape[1:3], strict=True)]
-    needed = [
-        (n - 1) * len(axis.outputs) + len(axis.data) for axis, n in zip(axes, tiles, strict=True)
-    ]
-    more = [(0, n - have) for n, have in zip(needed, x.shape[1:3], strict=True)]
-    x = jnp.pad(x, ((0, 0), *more, (0, 0)))
+    x, tiles = covered(axes, x)
     products = [
         [
             cell.reshape(-1, x.shape[3]) @ kernel
-            for cell, kernel in zip(_evaluate(columns, line, 2, tiles[1]), kernels, strict=True)
+            for cell, kernel in zip(evaluate(columns, line, 2, tiles[1]), kernels, strict=True)
         ]
-        for line, kernels in zip(_evaluate(rows, x, 1, tiles[0]), weights, strict=True)
+        for line, kernels in zip(evaluate(rows, x, 1, tiles[0]), weights, strict=True)
     ]
-    lines = [[_combine(out, part) for out in rows.outputs] for part in zip(*products, strict=True)]
-    cells = [[_combine(out, part) for out in columns.outputs] for part in zip(*lines, strict=True)]
+    lines = [[combine(out, part) for out in rows.outputs] for part in zip(*products, strict=True)]
+    cells = [[combine(out, part) for out in columns.outputs] for part in zip(*lines, strict=True)]
     shape = x.shape[0], *tiles, -1
     y = jnp.stack([jnp.stack([a.reshape(shape) for a in row], 3) for row in cells], 2)
     return y.reshape(x.shape[0], y.shape[1] * y.shape[2], y.shape[3] * y.shape[4], -1)
 
 
-def _evaluate(axis: Axis, x: Array, dimension: int, tiles: int) -> list[Array]:
+def covered(axes: tuple[Axis, Axis], x: Array) -> tuple[Array, tuple[int, int]]:
+    """Pad `x` to whole tiles; gives their numbers too."""
+    rows, columns = (axis.tiles(n) for axis, n in zip(axes, x.shape[1:3], strict=True))
+    needed = [
+        (n - 1) * len(axis.outputs) + len(axis.data)
+        for axis, n in zip(axes, (rows, columns), strict=True)
+    ]
+    more = [(0, n - have) for n, have in zip(needed, x.shape[1:3], strict=True)]
+    return jnp.pad(x, ((0, 0), *more, (0, 0))), (rows, columns)
+
+
+def evaluate(axis: Axis, x: Array, dimension: int, tiles: int) -> list[Array]:
     """Evaluate all tiles along `dimension` at each point."""
     m, n = len(axis.outputs), len(axis.data)
     parts = [lax.slice_in_dim(x, k, k + (tiles - 1) * m + 1, m, dimension) for k in range(n)]
-    return [_combine(row, parts) for row in axis.data]
+    return [combine(row, parts) for row in axis.data]
 
 
-def _combine(coefficients: Iterable[float], parts: Sequence[Array]) -> Array:
+def combine(coefficients: Iterable[float], parts: Sequence[Array]) -> Array:
     """Sum `parts` times `coefficients`, many of which are 0, 1 or -1."""
     terms = [
         part if factor == 1 else -part if factor == -1 else part * np.asarray(factor, part.dtype)
