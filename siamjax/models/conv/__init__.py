@@ -7,7 +7,7 @@ convolutions reach half the speed of its matrix products; accelerators want the 
 
 import functools
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -104,7 +104,14 @@ def _auto(shape: Shape, x: Array, kernel: Array) -> tuple[str, str]:
     return "map" if x.shape[0] > 1 else whole, whole
 
 
-def _run(table: dict[str, Callable], shape: Shape, method: str, x: Array, kernel: Array, *rest):
+def _run(
+    table: dict[str, Callable[..., Any]],
+    shape: Shape,
+    method: str,
+    x: Array,
+    kernel: Array,
+    *rest: Array,
+) -> Any:
     """Run `table[method]`, resolving "auto" by the platform that the program is lowered for."""
     if method != "auto":
         return table[method](shape, x, kernel, *rest)
