@@ -86,6 +86,7 @@ RECIPE = lite.recipe(
     optimizer=lite.optimizer(frozen=lite.EARLY_BLOCKS),
     ema=0.998,
     checkpoint_every=500,
+    log_every=50,
     source="EfficientNet-Lite0 ImageNet weights (Apache-2.0); trained on DAVIS-2016 train, COCO"
     " (357 pictures), ECSSD, cut-outs of COCO and ETH-80 objects over photos; taught by"
     " NanoTrack v2 (Apache-2.0)",

@@ -24,5 +24,11 @@ from siamjax.train import lite
 RECIPE = lite.recipe(
     "siamfc_lite",
     zoo.tracker("siamfc-lite"),
+    steps=10_000,
+    batch_size=32,
     pairs=PairConfig(template_size=191, search_size=431, negative=0.05),
+    optimizer=lite.optimizer(),
+    ema=0.999,
+    checkpoint_every=1000,
+    log_every=50,
 )

@@ -48,13 +48,9 @@ RECIPE = lite.recipe(
     ),
     sources=sources,
     steps=1600,
-    batch_size=16,
     pairs=PairConfig(template_size=147, search_size=431, negative=0.12, masks=True),
     search_augment=dataclasses.replace(lite.SEARCH, blur=0.0),
-    optimizer=lite.optimizer(warmup=0.1, frozen=lite.EARLY_BLOCKS),
-    ema=0.995,
     checkpoint_every=100,
-    log_every=20,
     source="EfficientNet-Lite0 ImageNet weights (Apache-2.0); trained on DAVIS-2016 train, COCO"
     " (357 pictures), ECSSD, cut-outs of COCO and ETH-80 objects over photos",
 )

@@ -16,7 +16,6 @@ Data as siamfc_lite (siamjax/train/lite.py). Five anchors of about 64 x 64 px a 
 16 cells to 7 x 7 as well. Blocks 0 to 4 of the backbone stay ImageNet's.
 """
 
-from siamjax.data.pairs import PairConfig
 from siamjax.track.siamrpn import SiamRPN
 from siamjax.train import lite
 
@@ -29,11 +28,4 @@ RECIPE = lite.recipe(
         stride=16,
         scales=(4.0,),
     ),
-    steps=3200,
-    batch_size=16,
-    pairs=PairConfig(template_size=147, search_size=431, negative=0.2, keep=True),
-    optimizer=lite.optimizer(warmup=0.1, frozen=lite.EARLY_BLOCKS),
-    ema=0.995,
-    checkpoint_every=200,
-    log_every=20,
 )

@@ -16,7 +16,6 @@ Data, anchors and what is frozen as siamrpn_lite. The stages are blocks 6, 8 and
 16, without a neck.
 """
 
-from siamjax.data.pairs import PairConfig
 from siamjax.track.siamrpn import SiamRPN
 from siamjax.train import lite
 
@@ -30,11 +29,4 @@ RECIPE = lite.recipe(
         stride=16,
         scales=(4.0,),
     ),
-    steps=3200,
-    batch_size=16,
-    pairs=PairConfig(template_size=147, search_size=431, negative=0.2, keep=True),
-    optimizer=lite.optimizer(warmup=0.1, frozen=lite.EARLY_BLOCKS),
-    ema=0.995,
-    checkpoint_every=200,
-    log_every=20,
 )

@@ -116,8 +116,6 @@ def _run(
     if method != "auto":
         return table[method](shape, x, kernel, *rest)
     cpu, accelerator = (functools.partial(table[name], shape) for name in _auto(shape, x, kernel))
-    if table is _BACKWARD and plain.is_pointwise(shape, kernel):
-        cpu = functools.partial(gradient.pointwise, shape)
     return lax.platform_dependent(x, kernel, *rest, cpu=cpu, default=accelerator)
 
 
@@ -160,5 +158,6 @@ _FORWARD = {
 }
 _BACKWARD = {name: _automatic(forward) for name, forward in _FORWARD.items()}
 _BACKWARD["shift"] = shift.backward
-for _name in ("map", "patches", "taps", "winograd"):  # a loop's gradient is 4 to 10 times slower
-    _BACKWARD[_name] = gradient.backward
+_BACKWARD["gemm"] = gradient.pointwise
+# The gradient of a loop over examples is 4 to 10 times slower.
+_BACKWARD |= dict.fromkeys(("map", "patches", "taps", "winograd"), gradient.backward)

@@ -1,7 +1,7 @@
-"""Gradients of a convolution on CPUs, put together from what is fast there.
+"""Gradients of a convolution, put together from what is fast on CPUs.
 
-XLA's own gradient of a convolution reads the kernel's as a convolution with a kernel as large as
-the picture, at a third to a sixth of the speed of matrix products.
+XLA's own gradient of the kernel is a convolution with a kernel as large as the picture, slower than
+matrix products are.
 """
 
 import functools
@@ -32,8 +32,7 @@ def backward(shape: Shape, x: Array, kernel: Array, g: Array) -> tuple[Array, Ar
 def pointwise(shape: Shape, x: Array, kernel: Array, g: Array) -> tuple[Array, Array]:
     """Return the gradients of a 1x1 convolution, as products of two plain matrices.
 
-    Contracted over three axes, XLA transposes the cotangent in memory first, which takes longer
-    than the product.
+    Contracted over three axes, XLA transposes the cotangent in memory first.
     """
     seen, pull = jax.vjp(lambda x: x[:, :: shape.strides, :: shape.strides], x)
     matrix = g.reshape(-1, g.shape[3])
