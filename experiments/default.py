@@ -9,7 +9,7 @@ Command     siamjax train default --backbone efficientnet-lite0-57934424.pth --d
 
 Held out    success on 6 of the 30 videos, their first 50 frames, after 0, 50, .., 250 steps:
             seed 0: 0.079 0.328 0.495 0.567 0.587 0.585
-            seed 1: NOT RUN
+            seed 1: 0.098 0.416 0.474 0.492 0.560 0.557
             siamjax train default --backbone FILE.pth --data DATA/train --hold-out 0.2
             --validate-every 50 --clip-frames 50 --steps 250 --batch-size 16 --ema 0.97 --seed S
             (no teacher)

@@ -136,7 +136,7 @@ def test_method_equals_loops(name, method):
 
 
 @pytest.mark.parametrize("name", ["depthwise", "depthwise-same-strided"])
-@pytest.mark.parametrize("height", [5, 16, 19])  # fewer, twice and not a multiple of eight rows
+@pytest.mark.parametrize("height", [5, 19, 34, 63])  # one chunk, chunks that fit and that do not
 def test_depthwise_gradient_for_any_number_of_rows(name, height):
     arguments, want = case(name, 3, height)
     run = jax.jit(functools.partial(value_and_gradients, CASES[name][3], "shift"))
