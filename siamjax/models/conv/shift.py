@@ -11,7 +11,7 @@ from siamjax.typing import Array
 from siamjax.xcorr import tree_sum
 
 _ROWS = 16
-"""Most rows summed at a time by the kernel's gradient: 8 took twice as long, for the sums' sake."""
+"""Most rows summed at a time by the kernel's gradient: fewer read and write the sums more often."""
 
 
 def forward(shape: Shape, x: Array, kernel: Array) -> Array:
